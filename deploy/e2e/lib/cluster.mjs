@@ -1,0 +1,143 @@
+// A cluster under test: one Redis, gateway nodes, HAProxy in front.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Client } from './clients.mjs';
+import { Processes, freePort, listens } from './processes.mjs';
+import { connectRedis } from './stream.mjs';
+import { SECRET } from './tokens.mjs';
+import { until } from './wait.mjs';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+
+export const GATEWAY = process.env.GATEWAY_BIN || here('../../../bin/gateway');
+
+/** An origin that the nodes allow; no other is. */
+export const ORIGIN = 'https://app.teloo.example';
+
+/** `GET` of a JSON document; also for answers such as 503. */
+export async function getJSON(url, options = {}) {
+  const res = await fetch(url, { signal: AbortSignal.timeout(5000), ...options });
+  return { status: res.status, headers: res.headers, body: await res.json() };
+}
+
+/**
+ * Runs `body` with a fresh cluster and takes everything down afterwards. When it fails, the tails of all logs are
+ * printed. A node that ended by itself, or panicked, fails the test even if `body` did not notice.
+ */
+export async function withCluster(options, body) {
+  const cluster = new Cluster(options);
+  try {
+    await cluster.start();
+    await body(cluster);
+    cluster.processes.check();
+  } catch (err) {
+    console.error(cluster.processes.tails());
+    throw err;
+  } finally {
+    await cluster.stop();
+  }
+}
+
+export class Cluster {
+  processes = new Processes();
+
+  nodes = [];
+
+  clients = [];
+
+  constructor({ nodes = 3, proxy = nodes > 1, redis = true, env = {} } = {}) {
+    Object.assign(this, { size: nodes, proxied: proxy, env, redisFirst: redis });
+  }
+
+  async start() {
+    if (!existsSync(GATEWAY)) throw new Error(`${GATEWAY} is missing: run make build, or set GATEWAY_BIN`);
+    this.redisPort = await freePort();
+    this.proxyPort = await freePort();
+    for (let i = 1; i <= this.size; i++) {
+      this.nodes.push({ name: `gw${i}`, port: await freePort(), gossip: await freePort() });
+    }
+    if (this.redisFirst) await this.startRedis();
+    this.nodes.forEach((node) => this.startNode(node));
+    if (this.redisFirst) await this.ready();
+    if (this.proxied) await this.startProxy();
+  }
+
+  async startRedis() {
+    const args = ['--port', this.redisPort, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+    this.redisProcess = this.processes.start('redis', 'redis-server', args.map(String));
+    // It reconnects by itself when Redis is started again.
+    this.redis ??= await until('redis connected', () => connectRedis(this.redisPort));
+  }
+
+  startNode(node, env = {}) {
+    node.url = `http://127.0.0.1:${node.port}`;
+    node.process = this.processes.start(node.name, GATEWAY, ['serve'], {
+      ENVIRONMENT: 'development',
+      HOST: '127.0.0.1',
+      PORT: String(node.port),
+      LOG_LEVEL: 'info',
+      REDIS_HOST: '127.0.0.1',
+      REDIS_PORT: String(this.redisPort),
+      JWT_SECRET_KEY: SECRET,
+      JWT_ALGORITHM: 'HS256',
+      NODE_NAME: node.name,
+      CLUSTER_BIND: `127.0.0.1:${node.gossip}`,
+      CLUSTER_SEEDS: this.nodes.map((n) => `127.0.0.1:${n.gossip}`).join(','),
+      CLUSTER_SECRET: 'end-to-end-cluster-secret-32byte',
+      CORS_ORIGINS: ORIGIN,
+      ...this.env,
+      ...env,
+    });
+  }
+
+  /** Waits until every running node is ready and sees all the others. */
+  async ready() {
+    const up = this.nodes.filter((n) => !n.process.end);
+    await until('nodes ready', async () => {
+      this.processes.check();
+      const answers = await Promise.all(up.map((n) => fetch(`${n.url}/health/ready`)));
+      return answers.every((a) => a.status === 200);
+    }, { timeout: 30_000 });
+    await until('nodes see each other', async () => {
+      const stats = await Promise.all(up.map((n) => this.stats(n)));
+      return stats.every((s) => s.nodes.length === up.length);
+    }, { timeout: 30_000 });
+  }
+
+  /** HAProxy with the example configuration, only its addresses replaced. */
+  async startProxy() {
+    const example = readFileSync(here('../../haproxy/haproxy.cfg'), 'utf8');
+    const servers = this.nodes.map((n) => `    server ${n.name} 127.0.0.1:${n.port} cookie ${n.name}`);
+    const config = example.split('\n')
+      .filter((line) => !/# host$|^\s*server\s/.test(line))
+      .join('\n')
+      .replace('bind :80', `bind 127.0.0.1:${this.proxyPort}`)
+      .replace(/(default-server .*)/, `$1\n${servers.join('\n')}`);
+    const file = this.processes.file('haproxy.cfg', config);
+    this.proxy = this.processes.start('haproxy', 'haproxy', ['-db', '-f', file]);
+    this.url = `http://127.0.0.1:${this.proxyPort}`;
+    await until('haproxy listens', () => listens(this.proxyPort));
+  }
+
+  /** A client of the cluster; of one node if `on` is given. Not yet connected. */
+  client({ on, ...options }) {
+    const client = new Client(on?.url ?? this.url ?? this.nodes[0].url, options);
+    this.clients.push(client);
+    return client;
+  }
+
+  node(name) {
+    return this.nodes.find((n) => n.name === name);
+  }
+
+  async stats(node) {
+    return (await getJSON(`${node.url}/stats`)).body;
+  }
+
+  async stop() {
+    this.clients.forEach((c) => c.close());
+    this.redis?.destroy();
+    await this.processes.stop();
+  }
+}
