@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/teloo/realtime-gateway/node"
+	"github.com/teloo/realtime-gateway/streams"
+)
+
+type explainCmd struct {
+	Event string   `arg:"" help:"Event name; without it, the routing table is shown."  optional:""`
+	Data  string   `arg:"" default:"{}"                                                help:"Event data, a JSON object." optional:""`
+	Rooms []string `help:"Rooms of the event's own, comma-separated."                  placeholder:"ROOM"`
+	JSON  bool     `help:"Print JSON."`
+}
+
+// explanation is what becomes of an event.
+type explanation struct {
+	Event  string          `json:"event"`
+	Rooms  []string        `json:"rooms"`
+	Grants []streams.Grant `json:"grants"`
+	Dead   string          `json:"dead_reason,omitempty"`
+	Error  string          `json:"error,omitempty"`
+}
+
+// Run explains the event, or prints the routing table. An event that would be a dead letter is a failure.
+func (e *explainCmd) Run(a *app) error {
+	c, err := a.config("JWT_ROLES")
+	if err != nil {
+		return err
+	}
+	router := node.NewRouter(c.JWTRoles)
+	if e.Event == "" {
+		return writeTable(a.stdout, router)
+	}
+	x := explain(router, fieldsOf(e.Event, e.Data, e.Rooms))
+	if e.JSON {
+		err = json.NewEncoder(a.stdout).Encode(x)
+	} else {
+		err = x.write(a.stdout)
+	}
+	if err == nil && x.Dead != "" {
+		return errReported
+	}
+	return err
+}
+
+// fieldsOf are an event's fields in the stream.
+func fieldsOf(event, data string, rooms []string) map[string]any {
+	fields := map[string]any{"event": event, "data": data}
+	if len(rooms) > 0 {
+		encoded, _ := json.Marshal(rooms) // strings always encode
+		fields["rooms"] = string(encoded)
+	}
+	return fields
+}
+
+func explain(router *node.Router, fields map[string]any) explanation {
+	name, _ := fields["event"].(string)
+	x := explanation{Event: name, Rooms: []string{}, Grants: []streams.Grant{}}
+	event, err := streams.ParseEntry("0-1", fields)
+	if err == nil {
+		var rooms []string
+		var grants []streams.Grant
+		rooms, grants, err = router.Route(event)
+		x.Rooms, x.Grants = append(x.Rooms, rooms...), append(x.Grants, grants...)
+	}
+	if err != nil {
+		x.Dead, x.Error = "unroutable", err.Error()
+		var reject *streams.RejectError
+		if errors.As(err, &reject) {
+			x.Dead = reject.Reason
+		}
+	}
+	return x
+}
+
+func (x explanation) write(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", x.Event)
+	if x.Dead != "" {
+		fmt.Fprintf(&b, "  dead letter  %s: %s\n", x.Dead, x.Error)
+	}
+	for _, room := range x.Rooms {
+		fmt.Fprintf(&b, "  room   %s\n", room)
+	}
+	for _, g := range x.Grants {
+		fmt.Fprintf(&b, "  grant  user %s may enter solicitud_%s\n", g.User, g.Solicitud)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// samples are events with placeholders for ids: routing them shows the table, whatever it is.
+var samples = []struct{ show, event, data string }{
+	{"solicitud_created", "solicitud_created", `{"solicitud_id":"{solicitud_id}","client_id":"{client_id}"}`},
+	{"solicitud_*", "solicitud_any", `{"solicitud_id":"{solicitud_id}","client_id":"{client_id}"}`},
+	{"oferta_*", "oferta_any", `{"solicitud_id":"{solicitud_id}","advisor_id":"{advisor_id}","client_id":"{client_id}"}`},
+	{"evaluacion_*", "evaluacion_any", `{"solicitud_id":"{solicitud_id}","advisor_id":"{advisor_id}","client_id":"{client_id}"}`},
+	{"notificacion_*", "notificacion_any", `{"user_id":"{user_id}"}`},
+	{"notificacion_*", "notificacion_any", `{"role":"advisor"}`},
+	{"notificacion_*", "notificacion_any", `{"user_ids":["{a}","{b}"]}`},
+}
+
+func writeTable(w io.Writer, router *node.Router) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "EVENT\tWITH\tROOMS\tMAY THEN SUBSCRIBE")
+	for _, s := range samples {
+		x := explain(router, fieldsOf(s.event, s.data, nil))
+		if x.Dead != "" {
+			return fmt.Errorf("routing %s: %s", s.show, x.Error)
+		}
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(s.data), &fields); err != nil {
+			return err
+		}
+		users := make([]string, len(x.Grants))
+		for i, g := range x.Grants {
+			users[i] = g.User
+		}
+		if len(users) == 0 {
+			users = []string{"-"}
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", s.show, strings.Join(sortedKeys(fields), " "), strings.Join(x.Rooms, " "), strings.Join(users, " "))
+	}
+	return t.Flush()
+}

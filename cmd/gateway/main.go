@@ -1,0 +1,126 @@
+// Command gateway is the realtime gateway: it reads the configuration, builds a node of the parts in the other packages
+// and runs it, and holds the small tools around it. It owns the process (environment, signals, exit code, standard
+// streams); it never routes, stores or sends an event itself.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes of the program.
+const (
+	exitOK      = 0
+	exitFailure = 1 // the command failed, or the configuration has faults
+	exitUsage   = 2 // the command line was not understood
+)
+
+// cli is the command line.
+type cli struct {
+	EnvFile string `default:".env" help:"File of variables for those that the environment does not set; missing is fine." name:"env-file" placeholder:"FILE"`
+
+	Serve   serveCmd   `cmd:"" help:"Run a node of the cluster."`
+	Dev     devCmd     `cmd:"" help:"Run a demonstration on this machine: no Redis, no configuration."`
+	Token   tokenCmd   `cmd:"" help:"Sign a token for a client."`
+	Publish publishCmd `cmd:"" help:"Write events to the event stream, as the Core API does."`
+	Config  configCmd  `cmd:"" help:"Show the configuration in effect, and every fault of it."`
+	Explain explainCmd `cmd:"" help:"Show which rooms an event goes to, or the routing table."`
+	Version versionCmd `cmd:"" help:"Show the version."`
+}
+
+// app is what a command may use of the process. Tests give their own.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	// environ is the environment as NAME=value, envFile the .env file's path.
+	environ []string
+	envFile string
+}
+
+// exitRequest carries kong's wish to exit (after --help) out of the parser.
+type exitRequest int
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	// After the first signal the default handling is back: a second one ends the process at once.
+	context.AfterFunc(ctx, stop)
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
+	code := a.run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run parses args, runs the command and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) (code int) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case exitRequest:
+			code = int(r)
+		default:
+			panic(r)
+		}
+	}()
+
+	var c cli
+	parser, err := kong.New(
+		&c,
+		kong.Name("gateway"),
+		kong.Description("TeLOO realtime gateway: the marketplace's events to its browsers."),
+		kong.Writers(a.stdout, a.stderr),
+		kong.Exit(func(code int) { panic(exitRequest(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(a),
+	)
+	if err != nil {
+		a.complain(err)
+		return exitFailure
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		a.complain(err)
+		fmt.Fprintln(a.stderr, "gateway: `gateway --help` shows the commands")
+		return exitUsage
+	}
+	a.envFile = c.EnvFile
+	if err := k.Run(); err != nil {
+		a.complain(err)
+		return exitFailure
+	}
+	return exitOK
+}
+
+// complain writes each line of an error with the program's name before it.
+func (a *app) complain(err error) {
+	if errors.Is(err, errReported) {
+		return
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintln(a.stderr, "gateway: "+line)
+	}
+}
+
+// errReported is the failure of a command that has told the user already.
+var errReported = errors.New("reported")
+
+// config reads the configuration. Its error is a Faults with those of the variables that begin with one of the given
+// prefixes (none: of all), so that a tool which needs only Redis does not ask for a JWT key. Warnings go to stderr.
+func (a *app) config(prefixes ...string) (Config, error) {
+	r := readConfig(a.environ, a.envFile)
+	for _, w := range r.Warnings {
+		fmt.Fprintln(a.stderr, "gateway: warning: "+w)
+	}
+	if faults := r.Faults.of(prefixes); len(faults) > 0 {
+		return Config{}, faults
+	}
+	return r.Config, nil
+}

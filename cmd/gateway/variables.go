@@ -1,0 +1,200 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+)
+
+// variable describes one variable of the environment: what `gateway config`, the README's table and .env.example say.
+type variable struct {
+	Name string
+	// Group heads the variables from this one on.
+	Group string
+	// Doc is one or more sentences, in Markdown.
+	Doc string
+	// Example is a valid value, shown with a fault and in .env.example.
+	Example string
+	// Derived describes a default that depends on the machine or on other variables.
+	Derived string
+	Secret  bool
+	// Reserved variables are checked and do nothing yet; they are left out of the documentation.
+	Reserved bool
+}
+
+// variables are all that the program reads, in the order of Config's fields.
+var variables = []variable{
+	{Name: "ENVIRONMENT", Group: "Process", Example: "production", Doc: "`development`, `staging` or `production`. Production refuses wildcard origins, HS secrets under 32 bytes, and gossip without a `CLUSTER_SECRET` of 32 bytes or more."},
+	{Name: "HOST", Example: "0.0.0.0", Derived: "all addresses", Doc: "Address to listen on."},
+	{Name: "PORT", Example: "8003", Doc: "Port to listen on."},
+	{Name: "LOG_LEVEL", Example: "info", Doc: "`debug`, `info`, `warn` or `error`."},
+	{Name: "LOG_FORMAT", Example: "json", Doc: "`json` or `text`."},
+	{Name: "CORS_ORIGINS", Example: "https://teloo.example,https://admin.teloo.example", Derived: "none", Doc: "Origins whose pages may connect, comma-separated, or `*`. Clients that send no `Origin` always may, as may pages of the gateway's own origin."},
+	{Name: "DRAIN_TIMEOUT", Example: "10s", Doc: "After SIGTERM, how long closing the clients is spread over. 100ms to 10m."},
+	{Name: "SHUTDOWN_TIMEOUT", Example: "25s", Doc: "After SIGTERM, when the process ends at the latest. Longer than `DRAIN_TIMEOUT`, at most 15m."},
+
+	{Name: "REDIS_MODE", Group: "Redis", Example: "single", Doc: "`single`, `sentinel` or `cluster`."},
+	{Name: "REDIS_URL", Example: "rediss://user:password@redis.example:6380/0", Secret: true, Derived: "none", Doc: "`redis://` or, with TLS, `rediss://`; in mode `single`, instead of host, port and the rest. `REDIS_USERNAME` and `REDIS_PASSWORD` override what it says."},
+	{Name: "REDIS_HOST", Example: "redis.example", Doc: "Host, in mode `single`."},
+	{Name: "REDIS_PORT", Example: "6379", Doc: "Port, in mode `single`."},
+	{Name: "REDIS_ADDRS", Example: "redis-0:6379,redis-1:6379,redis-2:6379", Derived: "none", Doc: "Sentinels or cluster nodes as `host:port`, comma-separated, in the other modes."},
+	{Name: "REDIS_MASTER_NAME", Example: "mymaster", Derived: "none", Doc: "The master's name, in mode `sentinel`."},
+	{Name: "REDIS_USERNAME", Example: "gateway", Derived: "none", Doc: "ACL user."},
+	{Name: "REDIS_PASSWORD", Example: "a-long-random-password", Secret: true, Derived: "none", Doc: "Password."},
+	{Name: "REDIS_SENTINEL_USERNAME", Example: "sentinel", Derived: "none", Doc: "ACL user at the sentinels."},
+	{Name: "REDIS_SENTINEL_PASSWORD", Example: "a-long-random-password", Secret: true, Derived: "none", Doc: "Password at the sentinels."},
+	{Name: "REDIS_DB", Example: "0", Doc: "Database number; 0 on a cluster."},
+	{Name: "REDIS_TLS", Example: "true", Doc: "Use TLS, where no URL says so."},
+	{Name: "REDIS_PREFIX", Example: "{teloo}", Doc: "Prefix of every key and channel. One hash tag, so that scripts work on a cluster."},
+
+	{Name: "JWT_ALGORITHM", Group: "Access", Example: "HS256", Doc: "Accepted algorithms, comma-separated: HS, RS, PS or ES with 256, 384 or 512, or EdDSA. A token of another one is refused."},
+	{Name: "JWT_SECRET_KEY", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Secret of the HS algorithms."},
+	{Name: "JWT_PUBLIC_KEY_PATH", Example: "/etc/gateway/jwt.pem", Derived: "none", Doc: "PEM file with the public key of the other algorithms."},
+	{Name: "JWT_JWKS_URL", Example: "https://id.teloo.example/.well-known/jwks.json", Derived: "none", Doc: "Key set, instead of the PEM file."},
+	{Name: "JWT_ISSUER", Example: "https://id.teloo.example", Derived: "not checked", Doc: "What `iss` has to be."},
+	{Name: "JWT_AUDIENCE", Example: "gateway", Derived: "not checked", Doc: "What `aud` has to contain."},
+	{Name: "JWT_ROLES", Example: "admin=admin,analyst=admin,advisor=advisor,client=client", Doc: "Role in the token (any case) = role here: `admin`, `advisor` or `client`."},
+	{Name: "SUBSCRIBE_POLICY", Example: "admin=any,advisor=any,client=granted", Doc: "Which solicitudes' rooms a role may enter: `any`, `granted` or `none`."},
+
+	{Name: "NODE_NAME", Group: "Cluster", Example: "gateway-0", Derived: "host name", Doc: "This node's name; no other node may have it."},
+	{Name: "ADVERTISE_ADDR", Example: "10.0.0.7:8003", Derived: "first address of the machine, `PORT`", Doc: "Where others reach this node's HTTP port, as `host:port`."},
+	{Name: "CLUSTER_BIND", Example: "0.0.0.0:7946", Derived: "`0.0.0.0:7946` with seeds, else no gossip", Doc: "Address and port for gossip, TCP and UDP."},
+	{Name: "CLUSTER_ADVERTISE", Example: "10.0.0.7:7946", Derived: "as bound", Doc: "Where others reach it, if that differs."},
+	{Name: "CLUSTER_SEEDS", Example: "gateway-headless:7946", Derived: "none", Doc: "Nodes to join, as `host` or `host:port`, comma-separated. Names are resolved again and again."},
+	{Name: "CLUSTER_SECRET", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Encrypts gossip; the same on all nodes."},
+
+	{Name: "WS_MAX_CONNECTIONS", Group: "Clients", Example: "10000", Doc: "Connections this node takes, 1 to 1,000,000. More are refused as `server_full`."},
+	{Name: "CONNECT_RATE", Example: "2000", Doc: "Connects a second that the cluster takes, shared by its live nodes; 0: no limit. More are refused as `rate_limited`."},
+	{Name: "CONNECT_TIMEOUT", Example: "10s", Doc: "How long a connection may take to ask for a namespace. 1s to 5m."},
+	{Name: "PING_INTERVAL", Example: "25s", Doc: "How often a client is pinged. 1s to 5m."},
+	{Name: "PING_TIMEOUT", Example: "20s", Doc: "How long it may take to answer. 1s to 5m."},
+	{Name: "MAX_PAYLOAD", Example: "100000", Doc: "Bytes of the largest message from a client. 1,024 to 16,777,216."},
+
+	{Name: "RECOVERY_WINDOW", Group: "Events", Example: "2m", Doc: "How far back the log reaches at least: it is kept twice as long. 1s to 1h."},
+	{Name: "LOG_MAX_ENTRIES", Example: "500000", Doc: "Entries of the log at most, whatever the window. 1,000 or more."},
+	{Name: "GRANT_TTL", Example: "720h", Doc: "How long a grant to a solicitud's room lasts after it was last given. 1m or more."},
+	{Name: "DEDUPE_TTL", Example: "10m", Doc: "How long an `event_id` is remembered. 1s to 168h."},
+
+	{Name: "ADMIN_API_KEY", Group: "Reserved", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Reserved: true, Derived: "none", Doc: "Key of the admin API."},
+	{Name: "METRICS_PORT", Example: "9003", Reserved: true, Doc: "Port of the metrics; 0: `PORT`."},
+}
+
+// fault makes a fault of the variable.
+func (v variable) fault(problem string) Fault {
+	return Fault{Name: v.Name, Problem: problem, Example: v.Example}
+}
+
+// field is the name of the variable's field in Config, and its default as text.
+func (v variable) field() (name, def string) {
+	for f := range configFields() {
+		if f.Tag.Get("env") == v.Name {
+			return f.Name, f.Tag.Get("envDefault")
+		}
+	}
+	return "", ""
+}
+
+// defaultText describes the default for people.
+func (v variable) defaultText() string {
+	if v.Derived != "" {
+		return v.Derived
+	}
+	_, def := v.field()
+	return def
+}
+
+func configFields() func(yield func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		t := reflect.TypeFor[Config]()
+		for i := range t.NumField() {
+			if !yield(t.Field(i)) {
+				return
+			}
+		}
+	}
+}
+
+func variableOfField(field string) variable {
+	for f := range configFields() {
+		if f.Name == field {
+			v, _ := lookup(f.Tag.Get("env"))
+			return v
+		}
+	}
+	return variable{Name: field}
+}
+
+func mustLookup(name string) variable {
+	v, _ := lookup(name)
+	return v
+}
+
+func lookup(name string) (variable, bool) {
+	for _, v := range variables {
+		if v.Name == name {
+			return v, true
+		}
+	}
+	return variable{}, false
+}
+
+// ownPrefixes begin names that no other program is likely to read.
+var ownPrefixes = []string{"JWT_", "CORS_", "CLUSTER_", "SUBSCRIBE_"}
+
+// strangers warns of variables that look like misspelt ones of ours.
+func strangers(vars map[string]string) []string {
+	var warnings []string
+	for _, name := range sortedKeys(vars) {
+		if _, known := lookup(name); known {
+			continue
+		}
+		if near := nearest(name); near != "" {
+			warnings = append(warnings, name+" is not a variable of this program; is "+near+" meant?")
+			continue
+		}
+		for _, p := range ownPrefixes {
+			if strings.HasPrefix(name, p) {
+				warnings = append(warnings, name+" is not a variable of this program; it has no effect")
+			}
+		}
+	}
+	return warnings
+}
+
+// nearest is the variable that name is a misspelling or the beginning of, or "".
+func nearest(name string) string {
+	const slip = 2 // edits that still count as a slip, in names long enough to tell
+	best, bestDistance := "", slip+1
+	for _, v := range variables {
+		if len(name) >= len("REDIS_PA") && strings.HasPrefix(v.Name, name) {
+			return v.Name
+		}
+		if len(v.Name) < len("LOG_LEVEL") {
+			continue
+		}
+		if d := distance(name, v.Name); d < bestDistance {
+			best, bestDistance = v.Name, d
+		}
+	}
+	return best
+}
+
+// distance is the number of letters to insert, delete or replace to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
