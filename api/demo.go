@@ -86,14 +86,16 @@ func (s *server) demoPage(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// demoAsset serves a built file; its name has a hash of its content.
+// demoAsset serves a built file. All but the bundled licences have a hash of their content behind a dash in their name.
 func (s *server) demoAsset(w http.ResponseWriter, r *http.Request) error {
 	name := "assets/" + r.PathValue("file")
 	content, err := fs.ReadFile(s.dist, name)
 	if err != nil {
 		return errNotFound // whatever is wrong with the name, it is none of a built file
 	}
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	if strings.Contains(name, "-") {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
 	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
 	return nil
 }

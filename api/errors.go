@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 )
 
 // ErrInvalid is wrapped by errors that are the requester's fault; their whole text is shown to the requester.
@@ -43,7 +44,7 @@ func problemOf(err error) problem {
 	case tooLarge:
 		return problem{http.StatusRequestEntityTooLarge, "too_large", "body is too large"}
 	case errors.Is(err, ErrInvalid):
-		return problem{http.StatusBadRequest, "invalid", err.Error()}
+		return problem{http.StatusBadRequest, "invalid", strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": ")}
 	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return problem{http.StatusServiceUnavailable, "unavailable", "temporarily unavailable, try again"}
 	default:
