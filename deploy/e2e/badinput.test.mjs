@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connectAll } from './lib/clients.mjs';
+import { assertReceived, connectAll } from './lib/clients.mjs';
 import { getJSON, withCluster } from './lib/cluster.mjs';
 import { seenAs } from './lib/routing.mjs';
 import { DEAD, addAll, entryOf, readAll } from './lib/stream.mjs';
@@ -64,8 +64,8 @@ test('1,000 malformed entries of 20 kinds between good ones', { timeout: 120_000
     const ids = await addAll(cluster.redis, entries, 100);
 
     const want = goods.map(seenAs);
-    await until('all good events arrived', () => clients.every((c) => c.received.length >= want.length), { timeout: 60_000 });
-    clients.forEach((c) => assert.deepEqual(c.received, want, `${c} received the good events in order`));
+    await until('the last good event arrived', () => clients.every((c) => c.received.at(-1) === want.at(-1)), { timeout: 60_000 });
+    clients.forEach((c) => assertReceived(c, want));
 
     await until('all dead letters', async () => (await readAll(cluster.redis, DEAD)).length >= bad.size);
     const dead = await readAll(cluster.redis, DEAD);

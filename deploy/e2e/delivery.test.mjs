@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { POLLING, UPGRADING, WEBSOCKET, connectAll, each } from './lib/clients.mjs';
+import { POLLING, UPGRADING, WEBSOCKET, assertReceived, connectAll, each } from './lib/clients.mjs';
 import { withCluster } from './lib/cluster.mjs';
 import { flow } from './lib/events.mjs';
 import { expectedFor, roomsOf } from './lib/routing.mjs';
@@ -59,17 +59,6 @@ async function subscribeAll(cluster, clients) {
   });
 }
 
-function assertSame(client, want) {
-  const got = client.received;
-  const at = want.findIndex((w, i) => got[i] !== w);
-  const first = at < 0 ? want.length : at;
-  assert.ok(
-    at < 0 && got.length === want.length,
-    `${client} on ${client.node}: received ${got.length} of ${want.length} expected; differs first at ${first}:\n`
-      + `  want ${want[first]}\n  got  ${got[first]}`,
-  );
-}
-
 test('2,000 events through 3 nodes reach 60 clients exactly as the contract says', { timeout: 180_000 }, async () => {
   await withCluster({ nodes: 3 }, async (cluster) => {
     const clients = people(cluster);
@@ -92,13 +81,13 @@ test('2,000 events through 3 nodes reach 60 clients exactly as the contract says
     await until('everybody has the last event', () => clients.every((c) => c.received.at(-1)?.includes('notificacion_end')), {
       timeout: 60_000,
     }).catch((err) => {
-      clients.forEach((c) => assertSame(c, [...expected.get(c), ...expectedFor([last], c.rooms)]));
+      clients.forEach((c) => assertReceived(c, [...expected.get(c), ...expectedFor([last], c.rooms)]));
       throw err;
     });
 
     for (const client of clients) {
       assert.deepEqual(client.disconnects, [], `${client} stayed connected`);
-      assertSame(client, [...expected.get(client), ...expectedFor([last], client.rooms)]);
+      assertReceived(client, [...expected.get(client), ...expectedFor([last], client.rooms)]);
     }
     assert.deepEqual(await readAll(cluster.redis, DEAD), [], 'no event is a dead letter');
     console.log(`${total} deliveries to ${clients.length} clients`);

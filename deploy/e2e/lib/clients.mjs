@@ -1,5 +1,6 @@
 // Official clients, each with a ledger of what it was sent.
 
+import assert from 'node:assert/strict';
 import { io } from 'socket.io-client';
 import * as stock from 'socket.io-parser';
 import { canonical } from './json.mjs';
@@ -24,8 +25,11 @@ class KeepingDecoder extends stock.Decoder {
 
 const parser = { Encoder: stock.Encoder, Decoder: KeepingDecoder };
 
-// An event packet without its type, and without the position that the gateway may append to it.
-const asSeen = (text) => canonical(text.slice(text.indexOf('['))).replace(/,"\d+-\d+"\]$/, ']');
+// An event packet as its text without its type, and without the position that the gateway may append to it.
+function asSeen(event, data) {
+  const text = data?.[TEXT] ?? JSON.stringify([event, data]);
+  return canonical(text.slice(text.indexOf('['))).replace(/,"\d+-\d+"\]$/, ']');
+}
 
 export const POLLING = ['polling'];
 export const WEBSOCKET = ['websocket'];
@@ -66,7 +70,7 @@ export class Client {
     });
     this.socket = socket;
     socket.onAny((event, data) => {
-      if (isDomainEvent(event)) this.received.push(asSeen(data[TEXT]));
+      if (isDomainEvent(event)) this.received.push(asSeen(event, data));
       else if (event === 'connected') this.greetings.push(data);
       else this.others.push({ event, data });
     });
@@ -150,4 +154,16 @@ export function count(clients) {
     clients_connected: of('client'),
     connections: up.length,
   };
+}
+
+/** Asserts that a client was sent exactly `want`, in this order; says where it differs first. */
+export function assertReceived(client, want) {
+  const got = client.received;
+  const at = want.findIndex((w, i) => got[i] !== w);
+  const first = at < 0 ? want.length : at;
+  assert.ok(
+    at < 0 && got.length === want.length,
+    `${client} on ${client.node}: received ${got.length}, expected ${want.length}; differs first at ${first}:\n`
+      + `  want ${want[first]}\n  got  ${got[first]}`,
+  );
 }

@@ -100,6 +100,7 @@ export class Cluster {
       return answers.every((a) => a.status === 200);
     }, { timeout: 30_000 });
     await until('nodes see each other', async () => {
+      this.processes.check();
       const stats = await Promise.all(up.map((n) => this.stats(n)));
       return stats.every((s) => s.nodes.length === up.length);
     }, { timeout: 30_000 });
@@ -117,7 +118,7 @@ export class Cluster {
     const file = this.processes.file('haproxy.cfg', config);
     this.proxy = this.processes.start('haproxy', 'haproxy', ['-db', '-f', file]);
     this.url = `http://127.0.0.1:${this.proxyPort}`;
-    await until('haproxy listens', () => listens(this.proxyPort));
+    await until('haproxy listens', () => this.processes.check() || listens(this.proxyPort));
   }
 
   /** A client of the cluster; of one node if `on` is given. Not yet connected. */

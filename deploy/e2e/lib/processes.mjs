@@ -8,7 +8,7 @@ import { mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync }
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { timed } from './wait.mjs';
+import { Fatal, timed } from './wait.mjs';
 
 const running = new Set();
 
@@ -98,9 +98,9 @@ export class Processes {
   /** Throws when a process ended that should not have, or left the trace of a panic or a data race in its log. */
   check() {
     for (const p of this.all) {
-      if (p.end && !p.mayEnd) throw new Error(`${p.name} ended by itself: ${JSON.stringify(p.end)}`);
+      if (p.end && !p.mayEnd) throw new Fatal(`${p.name} ended by itself: ${JSON.stringify(p.end)}`);
       const trace = /^(panic: .*|fatal error: .*|WARNING: DATA RACE)$/m.exec(p.text());
-      if (trace) throw new Error(`${p.name}: ${trace[0]}`);
+      if (trace) throw new Fatal(`${p.name}: ${trace[0]}`);
     }
   }
 

@@ -2,9 +2,12 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** A fault that no waiting will mend. */
+export class Fatal extends Error {}
+
 /**
  * Polls until `condition` returns something truthy and returns that; throws after `timeout` ms. A condition that
- * throws counts as false, and its last error is part of the message.
+ * throws counts as false, and its last error is part of the message; a Fatal one ends the wait.
  */
 export async function until(what, condition, { timeout = 15_000, every = 20 } = {}) {
   const deadline = performance.now() + timeout;
@@ -15,6 +18,7 @@ export async function until(what, condition, { timeout = 15_000, every = 20 } = 
       const value = await condition();
       if (value) return value;
     } catch (err) {
+      if (err instanceof Fatal) throw err;
       last = err;
     }
     if (performance.now() > deadline) {
