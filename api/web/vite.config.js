@@ -1,7 +1,8 @@
 import { defineConfig } from "vite";
 
 // `npm run dev` serves the page by itself and sends everything else to a gateway that runs with `make run`.
-const gateway = process.env.GATEWAY ?? "http://127.0.0.1:8003";
+// Host stays the browser's, since the gateway compares it with Origin.
+const gateway = { target: process.env.GATEWAY ?? "http://127.0.0.1:8003", changeOrigin: false };
 
 export default defineConfig({
   base: "/demo/",
@@ -15,7 +16,7 @@ export default defineConfig({
   server: {
     host: "127.0.0.1",
     proxy: {
-      "/socket.io": { target: gateway, ws: true },
+      "/socket.io": { ...gateway, ws: true },
       "/stats": gateway,
       "^/demo/(token|publish)$": gateway,
     },

@@ -53,6 +53,7 @@ export class Rooms {
   clear(forget: boolean): void {
     if (forget) this.#wanted.clear();
     this.#rooms.clear();
+    say(this.#result, "");
     this.#draw();
   }
 
@@ -74,7 +75,7 @@ export class Rooms {
           item.append(el("span", { class: "room-seen", "data-testid": "room-members" }, `also here: ${[...seen].join(", ")}`));
         }
         if (room.startsWith(prefix)) {
-          const leave = el("button", { type: "button", class: "quiet", "aria-label": `Unsubscribe from ${room}` }, "Leave");
+          const leave = el("button", { type: "button", class: "quiet", "aria-label": `Leave ${room}` }, "Leave");
           leave.addEventListener("click", () => void this.unsubscribe(room.slice(prefix.length)));
           item.append(leave);
         }
