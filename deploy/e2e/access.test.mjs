@@ -235,6 +235,7 @@ test('polling sticks to its node by the cookie, and ends in order when the node 
     await connectAll(Array.from({ length: 10 }, (_, i) => cluster.client({ on: leaving, user: `slow${i}`, role: 'client' })));
     const ended = leaving.process.kill('SIGTERM', 25_000);
     await until('new sessions go elsewhere', async () => (await open(session.cookie)).cookie !== session.cookie, { timeout: 10_000, every: 50 });
+    assert.equal((await post(again, session.cookie)).status, 200, 'its node still serves the session');
     await ended;
   });
 });

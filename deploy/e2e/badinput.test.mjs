@@ -17,17 +17,17 @@ const good = (n) => ({ name: 'oferta_created', data: `{"n":${n},"solicitud_id":"
 
 /** Twenty kinds of malformed entries: the fields of the entry, and the reason for which each is a dead letter. */
 const KINDS = {
-  'no event': [flat({ data: ok.data }), 'bad_event'],
-  'unknown event': [flat({ ...ok, event: 'pedido_created' }), 'bad_event'],
-  'event of another case': [flat({ ...ok, event: 'Oferta_created' }), 'bad_event'],
-  'event too long': [flat({ ...ok, event: `oferta_${'x'.repeat(65)}` }), 'bad_event'],
-  'event with a newline': [flat({ ...ok, event: 'oferta_created\n' }), 'bad_event'],
+  'no event': [flat({ data: ok.data }), 'malformed'],
+  'unknown event': [flat({ ...ok, event: 'pedido_created' }), 'unknown_event'],
+  'event of another case': [flat({ ...ok, event: 'Oferta_created' }), 'unknown_event'],
+  'event too long': [flat({ ...ok, event: `oferta_${'x'.repeat(65)}` }), 'unknown_event'],
+  'event with a newline': [flat({ ...ok, event: 'oferta_created\n' }), 'unknown_event'],
   'no data': [flat({ event: ok.event }), 'bad_data'],
   'data is not JSON': [flat({ ...ok, data: '{"solicitud_id":"s1"' }), 'bad_data'],
   'data is an array': [flat({ ...ok, data: '[{"solicitud_id":"s1"}]' }), 'bad_data'],
   'data is null': [flat({ ...ok, data: 'null' }), 'bad_data'],
   'data is not UTF-8': [['event', ok.event, 'data', Buffer.from('7b2261223a22ff227d', 'hex')], 'bad_data'],
-  'data too large': [flat({ ...ok, data: `{"solicitud_id":"s1","x":"${'y'.repeat(64 * 1024)}"}` }), 'too_large'],
+  'data too large': [flat({ ...ok, data: `{"solicitud_id":"s1","x":"${'y'.repeat(64 * 1024)}"}` }), 'data_too_large'],
   'rooms is not JSON': [flat({ ...ok, rooms: 'admin' }), 'bad_rooms'],
   'rooms is not an array': [flat({ ...ok, rooms: '"admin"' }), 'bad_rooms'],
   'rooms has a number': [flat({ ...ok, rooms: '["admin",7]' }), 'bad_rooms'],
