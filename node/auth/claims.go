@@ -196,7 +196,7 @@ func numericDate(t time.Time) (*jwt.NumericDate, error) {
 	return &jwt.NumericDate{Time: t}, nil
 }
 
-// GetExpirationTime, like the five methods below, is for the JWT library's validator.
+// GetExpirationTime returns exp; like the five below it is for the JWT library's validator.
 func (c *Claims) GetExpirationTime() (*jwt.NumericDate, error) { return numericDate(c.ExpiresAt) }
 
 // GetIssuedAt returns iat.

@@ -180,10 +180,12 @@ func (s *keySet) KeyRead(ctx context.Context, kid string) (jwkset.JWK, error) {
 	if !errors.Is(err, jwkset.ErrKeyNotFound) {
 		return jwk, err
 	}
-	if err := s.refresh(ctx, true); err != nil {
-		return jwkset.JWK{}, fmt.Errorf("unknown kid: %w", err)
+	failed := s.refresh(ctx, true)
+	// A read that ended between the look and the refusal of another may have brought the key.
+	if jwk, err = s.MemoryJWKSet.KeyRead(ctx, kid); err != nil && failed != nil {
+		return jwk, fmt.Errorf("unknown kid: %w", failed)
 	}
-	return s.MemoryJWKSet.KeyRead(ctx, kid)
+	return jwk, err
 }
 
 // KeyReadAll returns all keys, for tokens without a key id.
@@ -192,10 +194,11 @@ func (s *keySet) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
 	if err != nil || len(keys) > 0 {
 		return keys, err
 	}
-	if err := s.refresh(ctx, true); err != nil {
-		return nil, fmt.Errorf("no keys: %w", err)
+	failed := s.refresh(ctx, true)
+	if keys, err = s.MemoryJWKSet.KeyReadAll(ctx); len(keys) == 0 && failed != nil {
+		return nil, fmt.Errorf("no keys: %w", failed)
 	}
-	return s.MemoryJWKSet.KeyReadAll(ctx)
+	return keys, err
 }
 
 // key returns the keys to check a token with: that of its key id, or all that suit its algorithm.

@@ -132,8 +132,12 @@ func (c Config) validateTimes() error {
 		name string
 		d    time.Duration
 	}{
-		{"probe interval", c.ProbeInterval}, {"probe timeout", c.ProbeTimeout}, {"join interval", c.JoinEvery},
-		{"rejoin interval", c.RejoinEvery}, {"sync interval", c.SyncEvery}, {"stream timeout", c.StreamTimeout},
+		{"probe interval", c.ProbeInterval},
+		{"probe timeout", c.ProbeTimeout},
+		{"join interval", c.JoinEvery},
+		{"rejoin interval", c.RejoinEvery},
+		{"sync interval", c.SyncEvery},
+		{"stream timeout", c.StreamTimeout},
 		{"leave timeout", c.LeaveTimeout},
 	} {
 		if f.d < time.Millisecond || f.d > time.Hour {

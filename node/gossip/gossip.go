@@ -99,8 +99,7 @@ func (g *Gossip) settings(a addresses, t memberlist.Transport, logger *log.Logge
 	c.AdvertiseAddr, c.AdvertisePort = a.advertise.String(), a.advertisePort
 	c.Delegate, c.Events = ownMeta{g}, g.members
 	c.ProbeInterval, c.ProbeTimeout, c.SuspicionMult = g.cfg.ProbeInterval, g.cfg.ProbeTimeout, g.cfg.SuspicionMult
-	// From 4 on, suspicion lasts longer while few others confirm it. Two confirmations or six times the wait would make
-	// small clusters slow to see a death.
+	// Matters from SuspicionMult 3 on, where suspicion lasts longer while few confirm it: six times would be slow.
 	c.SuspicionMaxTimeoutMult = 2
 	c.AwarenessMaxMultiplier = maxSlowdown
 	c.GossipInterval = min(g.cfg.ProbeInterval/2, 100*time.Millisecond)
@@ -163,12 +162,12 @@ func (g *Gossip) probeTail() time.Duration {
 	if !g.members.any() {
 		return 0
 	}
-	score := time.Duration(g.list.GetHealthScore())
-	if score == 0 {
-		return min(g.cfg.ProbeInterval, maxTail)
+	intervals := 1
+	if score := g.list.GetHealthScore(); score > 0 {
+		// Probes have been failing and running late: another may follow the one under way.
+		intervals = 2 * (score + 1)
 	}
-	// Probes have been failing and may be running late: another may follow the one under way.
-	return min(2*(score+1)*g.cfg.ProbeInterval, maxTail)
+	return min(g.cfg.ProbeInterval*time.Duration(intervals), maxTail)
 }
 
 // tell passes news to the callbacks.
