@@ -1,0 +1,212 @@
+// Package adapter is the gateway's Socket.IO adapter: which local socket is in which room, the log of broadcasts that
+// all nodes read in the same order, and the requests that nodes answer for each other.
+//
+// It owns the log's format and reading, the publishing to it, and the pub/sub channels of the requests. It never decides
+// who may join a room, never delivers a cluster-wide broadcast ahead of the log, and never writes to a connection from a
+// goroutine that others wait for. It speaks the formats of @socket.io/redis-streams-adapter 0.3, so Node servers can be
+// members of the same cluster.
+package adapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/zishang520/socket.io/servers/socket/v3"
+	"golang.org/x/sync/errgroup"
+)
+
+var (
+	// ErrRunning is returned by Run when it was called before.
+	ErrRunning = errors.New("adapter: Run was called before")
+	// ErrStopped is returned for what cannot be done because the adapter has stopped.
+	ErrStopped = errors.New("adapter: stopped")
+)
+
+// stopTimeout bounds how long Run, once told to stop, waits for queued messages and writes.
+const stopTimeout = 5 * time.Second
+
+// Cluster is this node's membership in the cluster: one log reader, one publisher and one subscription for all
+// namespaces. It is safe for concurrent use.
+type Cluster struct {
+	cfg      Config
+	redis    redis.UniversalClient
+	blocking redis.UniversalClient
+	lead     func() bool
+	onGap    func(string)
+	log      *slog.Logger
+	logKey   string
+	count    counters
+	warn     throttle
+
+	publisher publisher
+	peers     requests
+	inbox     inbox
+	tasks     tasks
+
+	started    atomic.Bool
+	reading    atomic.Bool // the reader has a position and its last read succeeded
+	subscribed atomic.Bool
+	dials      atomic.Uint64 // connections made by the blocking client
+	stopped    chan struct{} // closed when Run stops
+
+	nspMu sync.RWMutex
+	nsps  map[string]*nspAdapter // nspMu
+
+	// deliverMu is the delivery lock: a broadcast from the log reaches the members' queues, and the position moves past
+	// it, while it is held. Whoever holds it sees rooms and position agree. No connection is entered under it.
+	deliverMu  sync.Mutex
+	position   streamID // deliverMu
+	positioned bool     // deliverMu: position is known
+}
+
+// New returns a cluster membership that works once Run does.
+func New(cfg Config, deps Deps) (*Cluster, error) {
+	if err := errors.Join(cfg.Validate(), deps.validate()); err != nil {
+		return nil, err
+	}
+	if deps.Lead == nil {
+		deps.Lead = func() bool { return true }
+	}
+	if deps.OnGap == nil {
+		deps.OnGap = func(string) {}
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Cluster{
+		cfg:      cfg,
+		redis:    deps.Redis,
+		blocking: deps.Blocking,
+		lead:     deps.Lead,
+		onGap:    deps.OnGap,
+		log:      deps.Log.With("component", "adapter"),
+		logKey:   cfg.Prefix + ":log",
+		stopped:  make(chan struct{}),
+		nsps:     make(map[string]*nspAdapter),
+	}
+	c.publisher.init(c)
+	c.peers.init(c)
+	c.inbox.init(c)
+	deps.Blocking.AddHook(dialCounter{&c.dials})
+	return c, nil
+}
+
+// New implements socket.AdapterConstructor.
+func (c *Cluster) New(nsp socket.Namespace) socket.Adapter { return newNspAdapter(c, nsp) }
+
+var _ socket.AdapterConstructor = (*Cluster)(nil)
+
+// Run reads the log, publishes, answers requests, and returns after ctx has ended and all of that has stopped; what is
+// queued for publishing is sent first, within 5 s. It survives every outage of Redis. It can be called once.
+func (c *Cluster) Run(ctx context.Context) error {
+	if !c.started.CompareAndSwap(false, true) {
+		return ErrRunning
+	}
+	var g errgroup.Group
+	for _, part := range []func(context.Context){
+		newReader(c).run,
+		c.publisher.run,
+		c.inbox.subscribe,
+		c.inbox.answer,
+		c.inbox.emit,
+		c.inbox.reply,
+		c.runPositions,
+	} {
+		g.Go(func() error { part(ctx); return nil })
+	}
+	err := g.Wait()
+	close(c.stopped)
+	c.peers.abandon()
+	if left := c.tasks.wait(stopTimeout); left > 0 {
+		c.log.Warn("stopped while connections were still being written to", "connections", left)
+	}
+	return err
+}
+
+// Ready reports whether the log reader has a position and is reading, and the node can be reached by requests.
+func (c *Cluster) Ready() bool { return c.reading.Load() && c.subscribed.Load() }
+
+// NodeLeft tells that a node has left or died: no request waits for it any longer. It does not block.
+func (c *Cluster) NodeLeft(uid string) { c.peers.nodeLeft(uid) }
+
+func (c *Cluster) adapterOf(nsp string) *nspAdapter {
+	c.nspMu.RLock()
+	defer c.nspMu.RUnlock()
+	return c.nsps[nsp]
+}
+
+func (c *Cluster) register(a *nspAdapter) {
+	c.nspMu.Lock()
+	c.nsps[a.name] = a
+	c.nspMu.Unlock()
+	c.inbox.changed()
+}
+
+func (c *Cluster) unregister(a *nspAdapter) {
+	c.nspMu.Lock()
+	// A namespace created twice at the same time has two adapters; the later one stays.
+	if c.nsps[a.name] == a {
+		delete(c.nsps, a.name)
+	}
+	c.nspMu.Unlock()
+	c.inbox.changed()
+}
+
+func (c *Cluster) namespaces() []string {
+	c.nspMu.RLock()
+	defer c.nspMu.RUnlock()
+	names := make([]string, 0, len(c.nsps))
+	for name := range c.nsps {
+		names = append(names, name)
+	}
+	return names
+}
+
+// guard runs fn, and makes a panic in it cost that much only.
+func (c *Cluster) guard(what string, fn func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.count.deliveryPanics.Add(1)
+			c.warnf("panic", "recovered from a panic", "in", what, "err", fmt.Sprint(p))
+		}
+	}()
+	fn()
+}
+
+// warnf logs a warning of a kind at most every few seconds.
+func (c *Cluster) warnf(kind, msg string, args ...any) {
+	if skipped, ok := c.warn.allow(kind); ok {
+		c.log.Warn(msg, append(args, "suppressed", skipped)...)
+	}
+}
+
+var _ redis.Hook = dialCounter{}
+
+// dialCounter counts new connections, by which the log reader notices that it talks to a Redis that may have changed.
+type dialCounter struct{ dials *atomic.Uint64 }
+
+// DialHook implements redis.Hook.
+func (d dialCounter) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		if err == nil {
+			d.dials.Add(1)
+		}
+		return conn, err
+	}
+}
+
+// ProcessHook implements redis.Hook.
+func (dialCounter) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+// ProcessPipelineHook implements redis.Hook.
+func (dialCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}

@@ -1,0 +1,96 @@
+package adapter
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+	"unicode/utf8"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// maxIdentity bounds the length in bytes of a node's identity, of ours and of those that arrive from outside.
+const maxIdentity = 256
+
+// Config holds the adapter's settings. DefaultConfig is the only place of defaults; UID has none.
+type Config struct {
+	// Prefix starts every key and channel; on a Redis Cluster it has to hold a hash tag. Default "{teloo}".
+	Prefix string
+	// UID is this node's identity in the cluster, 1 to 256 bytes. No default.
+	UID string
+	// Block is how long one read of the log waits for an entry. Default 2 s.
+	Block time.Duration
+	// RequestTimeout bounds a request to the other nodes that names no timeout of its own. Default 5 s.
+	RequestTimeout time.Duration
+	// PositionEvery is the age of the newest log entry at which an empty one is appended. Default 30 s.
+	PositionEvery time.Duration
+	// LogMaxAge is the age beyond which log entries may be trimmed; twice the recovery window. Default 4 min.
+	LogMaxAge time.Duration
+	// LogMaxEntries caps the log whatever its age. Default 500,000.
+	LogMaxEntries int64
+	// PublishQueue is how many messages may wait to be appended to the log. Default 8,192.
+	PublishQueue int
+	// ReadCount is how many entries one read of the log takes at most. Default 1,000.
+	ReadCount int
+	// Sharded uses SPUBLISH and SSUBSCRIBE, for a Redis Cluster. Default false.
+	Sharded bool
+}
+
+// DefaultConfig returns the defaults; UID is left empty and has to be set.
+func DefaultConfig() Config {
+	return Config{
+		Prefix:         "{teloo}",
+		Block:          2 * time.Second,
+		RequestTimeout: 5 * time.Second,
+		PositionEvery:  30 * time.Second,
+		LogMaxAge:      4 * time.Minute,
+		LogMaxEntries:  500_000,
+		PublishQueue:   8192,
+		ReadCount:      1000,
+	}
+}
+
+// Validate reports all faults of the configuration at once.
+func (c Config) Validate() error {
+	var faults []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	need(c.Prefix != "", "adapter: Prefix is empty")
+	need(c.UID != "" && len(c.UID) <= maxIdentity && utf8.ValidString(c.UID),
+		"adapter: UID has to be 1 to %d bytes of UTF-8", maxIdentity)
+	// Redis counts BLOCK in milliseconds, and 0 would wait for ever.
+	need(c.Block >= time.Millisecond, "adapter: Block is %v, at least 1ms is needed", c.Block)
+	need(c.RequestTimeout > 0, "adapter: RequestTimeout is %v", c.RequestTimeout)
+	need(c.PositionEvery >= time.Millisecond, "adapter: PositionEvery is %v, at least 1ms is needed", c.PositionEvery)
+	need(c.LogMaxAge > c.PositionEvery, "adapter: LogMaxAge (%v) has to exceed PositionEvery (%v)", c.LogMaxAge, c.PositionEvery)
+	need(c.LogMaxEntries > 0, "adapter: LogMaxEntries is %d", c.LogMaxEntries)
+	need(c.PublishQueue > 0, "adapter: PublishQueue is %d", c.PublishQueue)
+	need(c.ReadCount > 0, "adapter: ReadCount is %d", c.ReadCount)
+	return errors.Join(faults...)
+}
+
+// Deps are what the adapter uses and does not own.
+type Deps struct {
+	// Redis runs commands and holds the subscription. It must not retry by itself (MaxRetries -1).
+	Redis redis.UniversalClient
+	// Blocking is used by the log reader alone, so that waiting reads never starve the command pool.
+	Blocking redis.UniversalClient
+	// Lead says whether this node does cluster-wide chores; nil means always. It must not block.
+	Lead func() bool
+	// OnGap is called by the log reader when its position was trimmed away: entries were missed, so the sockets of
+	// this node have to be closed as unrecoverable. It must not block. May be nil.
+	OnGap func(reason string)
+	// Log may be nil: nothing is logged then.
+	Log *slog.Logger
+}
+
+func (d Deps) validate() error {
+	if d.Redis == nil || d.Blocking == nil {
+		return errors.New("adapter: Deps.Redis and Deps.Blocking are both needed")
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package adapter
+
+import (
+	"encoding/json"
+	"strconv"
+	"sync"
+
+	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
+	"github.com/zishang520/socket.io/servers/socket/v3"
+	"github.com/zishang520/socket.io/v3/pkg/types"
+)
+
+// frame is a packet encoded once for all the sockets that get it. It is immutable.
+type frame struct {
+	packets []types.BufferInterface
+	opts    socket.WriteOptions
+	// packet gives the packet to a socket's listeners for outgoing packets; decoded only if there are any.
+	packet func() *parser.Packet
+}
+
+func newFrame(nsp string, body packetBody, f flags) *frame {
+	fr := &frame{opts: socket.WriteOptions{Volatile: f.Volatile, PreEncoded: true}}
+	fr.opts.Compress = f.Compress
+	text := appendPacket(make([]byte, 0, len(body.array)+len(nsp)+48), nsp, body)
+	text = text[:len(text):len(text)]
+	fr.packets = make([]types.BufferInterface, 0, 1+len(body.attachments))
+	fr.packets = append(fr.packets, sharedText{StringBuffer: stringBuffer(text[1:]), data: text[1:]})
+	for _, data := range body.attachments {
+		data = data[:len(data):len(data)]
+		fr.packets = append(fr.packets, sharedBytes{BytesBuffer: bytesBuffer(data), data: data})
+	}
+	if len(body.attachments) == 0 {
+		fr.opts.WsPreEncodedFrame = stringBuffer(text)
+	}
+	fr.packet = sync.OnceValue(func() *parser.Packet {
+		var args []any
+		// The array was valid JSON before it was framed; binary shows as its placeholder.
+		_ = json.Unmarshal(body.array, &args)
+		return &parser.Packet{Type: parser.EVENT, Nsp: nsp, Data: args, Id: body.id}
+	})
+	return fr
+}
+
+// appendPacket appends the Engine.IO message that holds the Socket.IO packet: "4", then what the packet's own encoder
+// would write.
+func appendPacket(dst []byte, nsp string, body packetBody) []byte {
+	dst = append(dst, '4')
+	if n := len(body.attachments); n > 0 {
+		dst = append(dst, '5')
+		dst = strconv.AppendInt(dst, int64(n), 10)
+		dst = append(dst, '-')
+	} else {
+		dst = append(dst, '2')
+	}
+	if nsp != defaultNamespace {
+		dst = append(dst, nsp...)
+		dst = append(dst, ',')
+	}
+	if body.id != nil {
+		dst = strconv.AppendUint(dst, *body.id, 10)
+	}
+	return append(dst, body.array...)
+}
+
+// sharedText and sharedBytes hand each socket a reader of its own over the same bytes, where the library's buffers
+// would copy them. The bytes' capacity ends with them, so nothing can be appended in place.
+type sharedText struct {
+	*types.StringBuffer
+
+	data []byte
+}
+
+// Clone implements types.BufferInterface.
+func (s sharedText) Clone() types.BufferInterface { return types.NewStringBuffer(s.data) }
+
+type sharedBytes struct {
+	*types.BytesBuffer
+
+	data []byte
+}
+
+// Clone implements types.BufferInterface.
+func (s sharedBytes) Clone() types.BufferInterface { return types.NewBytesBuffer(s.data) }
+
+var (
+	_ types.BufferInterface = sharedText{}
+	_ types.BufferInterface = sharedBytes{}
+)
+
+func stringBuffer(data []byte) *types.StringBuffer {
+	return &types.StringBuffer{Buffer: types.NewBuffer(data)}
+}
+
+func bytesBuffer(data []byte) *types.BytesBuffer {
+	return &types.BytesBuffer{Buffer: types.NewBuffer(data)}
+}

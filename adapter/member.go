@@ -1,0 +1,138 @@
+package adapter
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zishang520/socket.io/servers/socket/v3"
+)
+
+const (
+	// stuckAfter is how long a connection may take no packet at all, while there are some, before it is closed.
+	stuckAfter = 30 * time.Second
+	// maxWaiting bounds the packets that wait for one connection. They are shared by all their receivers, so it is
+	// generous: a burst that is ours is not the client's fault.
+	maxWaiting = 1 << 16
+	// keepWaiting is the capacity up to which an emptied queue's memory is kept.
+	keepWaiting = 16
+)
+
+// member is a local socket's place in the rooms of one namespace, and the queue of what it is to be sent.
+type member struct {
+	id   socket.SocketId
+	sock atomic.Pointer[socket.Socket]
+
+	mu    sync.Mutex
+	rooms map[socket.Room]struct{} // mu
+	gone  bool                     // mu
+
+	stamp uint64 // the table's walkMu
+
+	out outbox
+}
+
+// outbox keeps a socket's packets in order without ever making their sender wait: the library's connection can block
+// its writer (a long-polling response to a client that does not read) or deadlock it (a close that meets a write), and
+// runs application listeners within a write. So nothing that is shared, least of all the log reader, enters it; each
+// socket is written to by a goroutine of its own that exists only while there is something to write.
+type outbox struct {
+	mu       sync.Mutex
+	waiting  []job     // mu
+	draining bool      // mu
+	opened   bool      // mu: the first packets have been written
+	dead     bool      // mu: closed as slow, takes nothing more
+	progress time.Time // mu: when the connection last took a packet, while draining
+}
+
+// job is a packet to write, or something to do to the socket between packets.
+type job struct {
+	frame *frame
+	do    func(*socket.Socket)
+}
+
+// socketIn finds the library's socket, which is registered with the namespace only when it connects.
+func (m *member) socketIn(nsp socket.Namespace) *socket.Socket {
+	if s := m.sock.Load(); s != nil {
+		return s
+	}
+	s, ok := nsp.Sockets().Load(m.id)
+	if !ok {
+		return nil
+	}
+	m.sock.Store(s)
+	return s
+}
+
+// roomSet returns a copy of the rooms, nil for a member that left.
+func (m *member) roomSet() []socket.Room {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.gone {
+		return nil
+	}
+	names := make([]socket.Room, 0, len(m.rooms))
+	for name := range m.rooms {
+		names = append(names, name)
+	}
+	return names
+}
+
+type putResult int
+
+const (
+	putQueued  putResult = iota // somebody is draining
+	putDrain                    // the caller has to start a drain
+	putOpening                  // the caller has to start the first drain, behind the connection's own set-up
+	putSlow                     // the caller has to close the socket
+	putDead                     // dropped: the socket is being closed
+)
+
+func (o *outbox) put(j job) putResult {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.dead:
+		return putDead
+	case !o.draining:
+		o.draining = true
+		o.progress = time.Now()
+		o.waiting = append(o.waiting, j)
+		if o.opened {
+			return putDrain
+		}
+		return putOpening
+	case len(o.waiting) >= maxWaiting || time.Since(o.progress) > stuckAfter:
+		o.dead = true
+		o.waiting = nil
+		return putSlow
+	default:
+		o.waiting = append(o.waiting, j)
+		return putQueued
+	}
+}
+
+// take returns what waits and notes progress; with nothing waiting the drain has ended. emptied is the slice of the
+// previous take, for reuse.
+func (o *outbox) take(emptied []job) []job {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	batch := o.waiting
+	o.waiting = nil
+	if cap(emptied) <= keepWaiting {
+		o.waiting = emptied[:0]
+	}
+	if len(batch) == 0 {
+		o.draining, o.opened = false, true
+		return nil
+	}
+	o.progress = time.Now()
+	return batch
+}
+
+// noteProgress is called between the packets of a long batch.
+func (o *outbox) noteProgress() {
+	o.mu.Lock()
+	o.progress = time.Now()
+	o.mu.Unlock()
+}

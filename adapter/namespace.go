@@ -1,0 +1,353 @@
+package adapter
+
+import (
+	"encoding/base64"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
+	"github.com/zishang520/socket.io/servers/socket/v3"
+	"github.com/zishang520/socket.io/v3/pkg/types"
+)
+
+// countTTL is how long the number of servers is believed.
+const countTTL = time.Second
+
+// nspAdapter is the adapter of one namespace. Its methods are safe for concurrent use; of its events, listeners are
+// called by whoever caused them, with no lock held.
+type nspAdapter struct {
+	socket.Adapter
+
+	c     *Cluster
+	nsp   socket.Namespace
+	name  string
+	table *roomTable
+
+	countMu sync.Mutex
+	servers int64     // countMu
+	counted time.Time // countMu
+}
+
+var _ socket.Adapter = (*nspAdapter)(nil)
+
+func newNspAdapter(c *Cluster, nsp socket.Namespace) *nspAdapter {
+	a := &nspAdapter{Adapter: socket.MakeAdapter(), c: c, nsp: nsp, name: nsp.Name(), table: newRoomTable()}
+	a.Prototype(a)
+	a.Construct(nsp)
+	return a
+}
+
+// Init is called by the namespace: from here on, messages for it are delivered.
+func (a *nspAdapter) Init() { a.c.register(a) }
+
+// Close ends the delivery of messages.
+func (a *nspAdapter) Close() { a.c.unregister(a) }
+
+// AddAll puts a socket into rooms.
+func (a *nspAdapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
+	for _, change := range a.table.add(id, rooms.Keys()) {
+		if change.whole {
+			a.Emit("create-room", change.room)
+		}
+		a.Emit("join-room", change.room, id)
+	}
+}
+
+// Del takes a socket out of a room.
+func (a *nspAdapter) Del(id socket.SocketId, room socket.Room) {
+	if change, ok := a.table.remove(id, room); ok {
+		a.left(id, change)
+	}
+}
+
+// DelAll takes a socket out of all its rooms and forgets it.
+func (a *nspAdapter) DelAll(id socket.SocketId) {
+	for _, change := range a.table.removeAll(id) {
+		a.left(id, change)
+	}
+}
+
+func (a *nspAdapter) left(id socket.SocketId, change roomChange) {
+	a.Emit("leave-room", change.room, id)
+	if change.whole {
+		a.Emit("delete-room", change.room)
+	}
+}
+
+// Rooms returns a copy of this node's rooms and their sockets.
+func (a *nspAdapter) Rooms() *types.Map[socket.Room, *types.Set[socket.SocketId]] {
+	out := &types.Map[socket.Room, *types.Set[socket.SocketId]]{}
+	for i := range a.table.rooms {
+		s := &a.table.rooms[i]
+		s.mu.RLock()
+		for name, r := range s.byName {
+			ids := types.NewSet[socket.SocketId]()
+			for m := range r.members {
+				ids.Add(m.id)
+			}
+			out.Store(name, ids)
+		}
+		s.mu.RUnlock()
+	}
+	return out
+}
+
+// Sids returns a copy of this node's sockets and their rooms.
+func (a *nspAdapter) Sids() *types.Map[socket.SocketId, *types.Set[socket.Room]] {
+	out := &types.Map[socket.SocketId, *types.Set[socket.Room]]{}
+	a.table.walk(options{}, func(m *member) { out.Store(m.id, types.NewSet(m.roomSet()...)) })
+	return out
+}
+
+// SocketRooms returns a copy of a socket's rooms, nil for a socket that is in none.
+func (a *nspAdapter) SocketRooms(id socket.SocketId) *types.Set[socket.Room] {
+	m := a.table.member(id)
+	if m == nil {
+		return nil
+	}
+	return types.NewSet(m.roomSet()...)
+}
+
+// Sockets returns the connected sockets of this node that are in any of the rooms.
+func (a *nspAdapter) Sockets(rooms *types.Set[socket.Room]) *types.Set[socket.SocketId] {
+	ids := types.NewSet[socket.SocketId]()
+	for _, s := range a.localSockets(options{Rooms: roomNames(rooms)}) {
+		ids.Add(s.Id())
+	}
+	return ids
+}
+
+func (a *nspAdapter) localSockets(o options) []*socket.Socket {
+	var found []*socket.Socket
+	for _, m := range a.table.selected(o) {
+		if s := m.socketIn(a.nsp); s != nil && s.Connected() {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// Broadcast sends an event to all matching sockets of the cluster, through the log; with the local flag, and to one
+// socket that is connected here, it sends it directly. What cannot be sent is counted and logged.
+func (a *nspAdapter) Broadcast(packet *parser.Packet, opts *socket.BroadcastOptions) {
+	o := optionsOf(opts)
+	args, binary, err := frozenArgs(packet)
+	if err != nil {
+		a.unencodable(err)
+		return
+	}
+	if o.Flags.Local || a.isOwnSocket(o) {
+		body, err := bodyOf(args)
+		if err != nil {
+			a.unencodable(err)
+			return
+		}
+		body.id = packet.Id
+		a.deliver(newFrame(a.name, body, o.Flags), o)
+		return
+	}
+	data, err := encodeBroadcastData(a.name, o, args, binary, packet.Id)
+	if err != nil {
+		a.unencodable(err)
+		return
+	}
+	a.c.publisher.offer(logFields(a.c.cfg.UID, a.name, typeBroadcast, data))
+}
+
+// isOwnSocket reports whether a broadcast is for one socket only, and that is connected to this node.
+func (a *nspAdapter) isOwnSocket(o options) bool {
+	if len(o.Rooms) != 1 || len(o.Except) > 0 {
+		return false
+	}
+	_, ok := a.nsp.Sockets().Load(socket.SocketId(o.Rooms[0]))
+	return ok
+}
+
+func (a *nspAdapter) unencodable(err error) {
+	a.c.count.encodeFailed.Add(1)
+	a.c.warnf("encode", "broadcast dropped: its values cannot be encoded", "nsp", a.name, "err", err)
+}
+
+var errNotEvent = errors.New("only events can be broadcast")
+
+// frozenArgs returns an event packet's name and arguments in a form that can be encoded more than once.
+func frozenArgs(packet *parser.Packet) (args []any, binary bool, err error) {
+	data, ok := packet.Data.([]any)
+	if !ok || packet.Type != parser.EVENT && packet.Type != parser.BINARY_EVENT || len(data) == 0 {
+		return nil, false, errNotEvent
+	}
+	frozen, binary, err := freezeSlice(data, 0)
+	if err != nil {
+		return nil, false, err
+	}
+	args, _ = frozen.([]any)
+	return args, binary, nil
+}
+
+// encodeBroadcastData returns a broadcast's data field: JSON, or base64 of msgpack if it has binary.
+func encodeBroadcastData(nsp string, o options, args []any, binary bool, id *uint64) (string, error) {
+	body, err := bodyOf(args)
+	if err != nil {
+		return "", err
+	}
+	if binary {
+		packed, err := packMsgpack(map[string]any{"opts": o.value(), "packet": packetValue(nsp, args, id)})
+		return base64.StdEncoding.EncodeToString(packed), err
+	}
+	dst := make([]byte, 0, len(body.array)+192)
+	dst = append(dst, `{"opts":`...)
+	dst = o.append(dst)
+	dst = append(dst, `,"packet":{"type":2,"data":`...)
+	dst = append(dst, body.array...)
+	if id != nil {
+		dst = append(dst, `,"id":`...)
+		dst = strconv.AppendUint(dst, *id, 10)
+	}
+	dst = append(dst, `,"nsp":`...)
+	dst = append(appendQuoted(dst, nsp), `}}`...)
+	return string(dst), nil
+}
+
+func packetValue(nsp string, args []any, id *uint64) map[string]any {
+	packet := map[string]any{"type": int64(packetEvent), "data": args, "nsp": nsp}
+	if id != nil {
+		packet["id"] = *id
+	}
+	return packet
+}
+
+// deliver queues a frame for all matching local sockets and returns how many there are. prepare may be nil.
+func (a *nspAdapter) deliver(f *frame, o options, prepare ...func(*socket.Socket)) uint64 {
+	var receivers uint64
+	a.table.walk(o, func(m *member) {
+		s := m.socketIn(a.nsp)
+		if s == nil || !s.Connected() {
+			return
+		}
+		receivers++
+		for _, fn := range prepare {
+			fn(s)
+		}
+		a.post(m, s, job{frame: f})
+	})
+	return receivers
+}
+
+// post queues a job for a socket and sees to its being done. It never blocks.
+func (a *nspAdapter) post(m *member, s *socket.Socket, j job) {
+	switch m.out.put(j) {
+	case putDrain:
+		a.c.tasks.spawn(func() { a.drain(m, s) })
+	case putOpening:
+		// The library connects a socket on this queue: packets posted meanwhile follow its CONNECT and what its
+		// connection handlers emitted.
+		s.Enqueue(func() { a.drain(m, s) })
+	case putSlow:
+		a.c.count.slowSockets.Add(1)
+		a.c.log.Info("closing a socket that takes no packets", "nsp", a.name, "sid", string(m.id))
+		a.c.tasks.spawn(func() { s.Conn().Close(true) })
+	case putQueued, putDead:
+	}
+}
+
+func (a *nspAdapter) drain(m *member, s *socket.Socket) {
+	var batch []job
+	for {
+		batch = m.out.take(batch)
+		if batch == nil {
+			return
+		}
+		for i, j := range batch {
+			a.c.guard("write", func() { a.perform(s, j) })
+			batch[i] = job{}
+			if i%64 == 63 {
+				m.out.noteProgress()
+			}
+		}
+	}
+}
+
+func (a *nspAdapter) perform(s *socket.Socket, j job) {
+	if j.do != nil {
+		j.do(s)
+		return
+	}
+	if !s.Connected() {
+		return
+	}
+	if len(s.ListenersAnyOutgoing()) > 0 {
+		s.NotifyOutgoingListeners()(j.frame.packet())
+	}
+	s.Client().WriteToEngine(j.frame.packets, &j.frame.opts)
+	a.c.count.writes.Add(1)
+}
+
+// AddSockets makes all matching sockets of the cluster join rooms, in the log's order.
+func (a *nspAdapter) AddSockets(opts *socket.BroadcastOptions, rooms []socket.Room) {
+	a.change(typeJoin, optionsOf(opts), `,"rooms":`, rooms, false)
+}
+
+// DelSockets makes all matching sockets of the cluster leave rooms, in the log's order.
+func (a *nspAdapter) DelSockets(opts *socket.BroadcastOptions, rooms []socket.Room) {
+	a.change(typeLeave, optionsOf(opts), `,"rooms":`, rooms, false)
+}
+
+// DisconnectSockets disconnects all matching sockets of the cluster, in the log's order.
+func (a *nspAdapter) DisconnectSockets(opts *socket.BroadcastOptions, closeConn bool) {
+	a.change(typeDisconnect, optionsOf(opts), "", nil, closeConn)
+}
+
+func (a *nspAdapter) change(kind messageType, o options, key string, rooms []socket.Room, closeConn bool) {
+	names := make([]string, len(rooms))
+	for i, room := range rooms {
+		names[i] = string(room)
+	}
+	if o.Flags.Local {
+		a.apply(entry{kind: kind, opts: o, rooms: names, close: closeConn})
+		return
+	}
+	dst := append(make([]byte, 0, 256), `{"opts":`...)
+	dst = o.append(dst)
+	if kind == typeDisconnect {
+		dst = strconv.AppendBool(append(dst, `,"close":`...), closeConn)
+	} else {
+		dst = appendQuotedList(append(dst, key...), names)
+	}
+	dst = append(dst, '}')
+	a.c.publisher.offer(logFields(a.c.cfg.UID, a.name, kind, string(dst)))
+}
+
+// apply carries out a join, leave or disconnect on this node. It calls listeners of the adapter's events.
+func (a *nspAdapter) apply(e entry) {
+	rooms := make([]socket.Room, len(e.rooms))
+	for i, name := range e.rooms {
+		rooms[i] = socket.Room(name)
+	}
+	for _, m := range a.table.selected(e.opts) {
+		s := m.socketIn(a.nsp)
+		if s == nil || !s.Connected() {
+			continue
+		}
+		switch e.kind {
+		case typeJoin:
+			s.Join(rooms...)
+		case typeLeave:
+			for _, room := range rooms {
+				s.Leave(room)
+			}
+		default:
+			// Behind the packets that came before, and away from the log reader: it runs the application's listeners.
+			a.post(m, s, job{do: func(s *socket.Socket) { s.Disconnect(e.close) }})
+		}
+	}
+}
+
+// PersistSession does nothing: sessions are not recovered.
+func (a *nspAdapter) PersistSession(*socket.SessionToPersist) {}
+
+// RestoreSession finds no session: every connection is a fresh one.
+func (a *nspAdapter) RestoreSession(socket.PrivateSessionId, string) (*socket.Session, error) {
+	return nil, nil
+}

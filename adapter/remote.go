@@ -1,0 +1,416 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
+	"github.com/zishang520/socket.io/servers/socket/v3"
+	"github.com/zishang520/socket.io/v3/pkg/types"
+)
+
+// ServerCount returns the number of servers in the cluster that have this namespace, this one included. It is cached
+// for a second; while Redis does not answer, the last known number stands.
+func (a *nspAdapter) ServerCount() int64 {
+	a.countMu.Lock()
+	defer a.countMu.Unlock()
+	if time.Since(a.counted) < countTTL {
+		return a.servers
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.c.cfg.RequestTimeout)
+	defer cancel()
+	n, err := a.c.subscribers(ctx, a.name)
+	if err != nil {
+		a.c.warnf("count", "could not count the servers", "err", err)
+	} else {
+		a.servers = n
+	}
+	a.servers = max(a.servers, 1)
+	a.counted = time.Now()
+	return a.servers
+}
+
+// members looks up the other nodes, and makes ServerCount agree with what was found: a broadcast with acknowledgements
+// waits for as many answers as ServerCount says right afterwards.
+func (a *nspAdapter) members(ctx context.Context) ([]string, error) {
+	uids, err := a.c.members(ctx, a.name)
+	if err != nil {
+		return nil, err
+	}
+	a.countMu.Lock()
+	a.servers, a.counted = int64(len(uids))+1, time.Now()
+	a.countMu.Unlock()
+	return uids, nil
+}
+
+func (a *nspAdapter) message(kind messageType, requestID string, data map[string]any) message {
+	return message{uid: a.c.cfg.UID, nsp: a.name, kind: kind, requestID: requestID, data: data}
+}
+
+// FetchSockets returns a function that collects the matching sockets of all nodes and calls back once before it
+// returns, on the caller's goroutine: with all of them, or with those of the nodes that answered and an error. It waits
+// for the flags' timeout or RequestTimeout at most.
+func (a *nspAdapter) FetchSockets(opts *socket.BroadcastOptions) func(func([]socket.SocketDetails, error)) {
+	o := optionsOf(opts)
+	return func(callback func([]socket.SocketDetails, error)) {
+		found := make([]socket.SocketDetails, 0)
+		for _, s := range a.localSockets(o) {
+			found = append(found, s)
+		}
+		if o.Flags.Local {
+			callback(found, nil)
+			return
+		}
+		remote, err := a.fetchRemote(o)
+		callback(append(found, remote...), err)
+	}
+}
+
+func (a *nspAdapter) fetchRemote(o options) ([]socket.SocketDetails, error) {
+	limit := o.Flags.timeout(a.c.cfg.RequestTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	members, err := a.members(ctx)
+	if err != nil || len(members) == 0 {
+		return nil, err
+	}
+	var mu sync.Mutex
+	var found []socket.SocketDetails
+	id := newRequestID()
+	q := &request{each: func(m message) {
+		details := detailsFrom(m.data["sockets"])
+		mu.Lock()
+		defer mu.Unlock()
+		found = append(found, details...)
+	}}
+	a.c.peers.begin(id, members, q)
+	if err := a.c.peers.ask(ctx, a.message(typeFetchSockets, id, map[string]any{"opts": o.value()})); err != nil {
+		a.c.peers.end(id)
+		return nil, err
+	}
+	err = a.c.peers.wait(id, q, limit)
+	mu.Lock()
+	defer mu.Unlock()
+	return slices.Clone(found), err
+}
+
+func (a *nspAdapter) answerFetch(m message) {
+	o, err := optionsFrom(m.data["opts"])
+	if err != nil {
+		a.c.count.badMessages.Add(1)
+		return
+	}
+	sockets := make([]any, 0)
+	for _, s := range a.localSockets(o) {
+		sockets = append(sockets, detailsValue(s))
+	}
+	a.c.inbox.respond(m, typeFetchReply, map[string]any{"sockets": sockets})
+}
+
+// credentials are headers and fields of the handshake's auth that never leave the node.
+var credentials = []string{"authorization", "cookie", "proxy-authorization", "token"}
+
+// detailsValue is a socket as the other nodes see it. What cannot be encoded of its data is left out.
+func detailsValue(s *socket.Socket) map[string]any {
+	rooms := make([]any, 0)
+	for _, room := range s.Rooms().Keys() {
+		rooms = append(rooms, string(room))
+	}
+	return map[string]any{
+		"id": string(s.Id()), "handshake": handshakeValue(s.Handshake()), "rooms": rooms, "data": encodable(s.Data()),
+	}
+}
+
+func handshakeValue(h *socket.Handshake) any {
+	if h == nil {
+		return map[string]any{}
+	}
+	return map[string]any{
+		"headers": withoutCredentials(h.Headers), "time": h.Time, "address": h.Address, "xdomain": h.Xdomain,
+		"secure": h.Secure, "issued": h.Issued, "url": h.Url, "query": encodable(map[string]any(h.Query)),
+		"auth": withoutCredentials(h.Auth),
+	}
+}
+
+func withoutCredentials(in map[string]any) map[string]any {
+	out := make(map[string]any, len(in))
+	for key, value := range in {
+		if !slices.Contains(credentials, strings.ToLower(key)) {
+			out[key] = encodable(value)
+		}
+	}
+	return out
+}
+
+// encodable returns v in a form that can be packed, nil if it has none.
+func encodable(v any) any {
+	frozen, _, err := freeze(v, 0)
+	if err != nil {
+		return nil
+	}
+	if _, err := packMsgpack(frozen); err != nil {
+		return nil
+	}
+	return frozen
+}
+
+// remoteDetails is a socket of another node.
+type remoteDetails struct {
+	id        socket.SocketId
+	handshake *socket.Handshake
+	rooms     *types.Set[socket.Room]
+	data      any
+}
+
+var _ socket.SocketDetails = (*remoteDetails)(nil)
+
+// Id implements socket.SocketDetails.
+func (d *remoteDetails) Id() socket.SocketId { return d.id }
+
+// Handshake implements socket.SocketDetails.
+func (d *remoteDetails) Handshake() *socket.Handshake { return d.handshake }
+
+// Rooms implements socket.SocketDetails.
+func (d *remoteDetails) Rooms() *types.Set[socket.Room] { return d.rooms }
+
+// Data implements socket.SocketDetails.
+func (d *remoteDetails) Data() any { return d.data }
+
+// detailsFrom reads the sockets of an answer, leaving out what is not one.
+func detailsFrom(v any) []socket.SocketDetails {
+	list, _ := v.([]any)
+	out := make([]socket.SocketDetails, 0, len(list))
+	for _, item := range list {
+		fields, _ := item.(map[string]any)
+		id, ok := fields["id"].(string)
+		if !ok {
+			continue
+		}
+		d := &remoteDetails{
+			id: socket.SocketId(id), handshake: handshakeFrom(fields["handshake"]),
+			rooms: types.NewSet[socket.Room](), data: fields["data"],
+		}
+		names, _ := fields["rooms"].([]any)
+		for _, name := range names {
+			if room, ok := name.(string); ok {
+				d.rooms.Add(socket.Room(room))
+			}
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+func handshakeFrom(v any) *socket.Handshake {
+	fields, _ := v.(map[string]any)
+	text := func(name string) string { s, _ := fields[name].(string); return s }
+	yes := func(name string) bool { b, _ := fields[name].(bool); return b }
+	mapping := func(name string) map[string]any { m, _ := fields[name].(map[string]any); return m }
+	issued, _ := number(fields["issued"])
+	return &socket.Handshake{
+		Headers: mapping("headers"), Time: text("time"), Address: text("address"), Xdomain: yes("xdomain"),
+		Secure: yes("secure"), Issued: int64(issued), Url: text("url"), Query: mapping("query"), Auth: mapping("auth"),
+	}
+}
+
+var errNoEvent = errors.New("adapter: server-side event without a name")
+
+// ServerSideEmit sends an event to the other servers of the cluster. If the last of packet is a socket.Ack, it is called
+// later, on another goroutine, with one answer per server and possibly an error; else the error returned is all there
+// is. Without it, nobody tells whether the servers received the event.
+func (a *nspAdapter) ServerSideEmit(packet []any) error {
+	if len(packet) == 0 {
+		return errNoEvent
+	}
+	ack, withAck := packet[len(packet)-1].(socket.Ack)
+	if withAck {
+		packet = packet[:len(packet)-1]
+	}
+	frozen, _, err := freezeSlice(packet, 0)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.c.cfg.RequestTimeout)
+	defer cancel()
+	data := map[string]any{"packet": frozen}
+	if !withAck {
+		return a.c.peers.ask(ctx, a.message(typeServerSideEmit, "", data))
+	}
+	members, err := a.members(ctx)
+	if err != nil {
+		return err
+	}
+	if len(members) == 0 {
+		a.c.tasks.spawn(func() { a.c.guard("acknowledgement", func() { ack([]any{}, nil) }) })
+		return nil
+	}
+	return a.askServers(ctx, members, data, ack)
+}
+
+func (a *nspAdapter) askServers(ctx context.Context, members []string, data map[string]any, ack socket.Ack) error {
+	var mu sync.Mutex
+	answers := make([]any, 0, len(members))
+	id := newRequestID()
+	q := &request{each: func(m message) {
+		mu.Lock()
+		defer mu.Unlock()
+		answers = append(answers, m.data["packet"])
+	}}
+	a.c.peers.begin(id, members, q)
+	if err := a.c.peers.ask(ctx, a.message(typeServerSideEmit, id, data)); err != nil {
+		a.c.peers.end(id)
+		return err
+	}
+	a.c.tasks.spawn(func() {
+		err := a.c.peers.wait(id, q, a.c.cfg.RequestTimeout)
+		mu.Lock()
+		all := slices.Clone(answers)
+		mu.Unlock()
+		a.c.guard("acknowledgement", func() { ack(all, err) })
+	})
+	return nil
+}
+
+func (a *nspAdapter) answerServerSideEmit(m message) {
+	args, ok := m.data["packet"].([]any)
+	if !ok || len(args) == 0 {
+		a.c.count.badMessages.Add(1)
+		return
+	}
+	if m.requestID == "" {
+		a.nsp.OnServerSideEmit(args)
+		return
+	}
+	var once sync.Once
+	var ack socket.Ack = func(values []any, _ error) {
+		once.Do(func() {
+			a.c.inbox.respond(m, typeServerSideReply, map[string]any{"packet": encodable(firstOf(values))})
+		})
+	}
+	a.nsp.OnServerSideEmit(append(args, ack))
+}
+
+func firstOf(values []any) any {
+	if len(values) == 0 {
+		return nil
+	}
+	return values[0]
+}
+
+// BroadcastWithAck sends an event that its receivers acknowledge, to all matching sockets of the cluster and not through
+// the log. clientCount is called once per server, ack once per socket that answers, both possibly on other goroutines.
+// A server that leaves before it has said its count counts as one without sockets.
+func (a *nspAdapter) BroadcastWithAck(
+	packet *parser.Packet, opts *socket.BroadcastOptions, clientCount func(uint64), ack socket.Ack,
+) {
+	o := optionsOf(opts)
+	args, _, err := frozenArgs(packet)
+	if err != nil {
+		a.unencodable(err)
+		return
+	}
+	single := singleAck(ack, o.Flags.ExpectSingleResponse)
+	// Its id has to be known to the caller, who cleans up by it.
+	id := a.nsp.Ids()
+	packet.Id = &id
+	if !o.Flags.Local {
+		a.askSockets(args, o, clientCount, single)
+	}
+	count, err := a.broadcastLocally(args, o, id, single)
+	if err != nil {
+		a.unencodable(err)
+		return
+	}
+	clientCount(count)
+}
+
+// singleAck makes one value of each socket's answer, as the broadcast's collector counts values: the first argument, or
+// null. Where the caller expects a single answer, the collector takes that value for a list of arguments.
+func singleAck(ack socket.Ack, expectSingle bool) func(value any) {
+	return func(value any) {
+		if expectSingle {
+			value = []any{value}
+		}
+		ack([]any{value}, nil)
+	}
+}
+
+func (a *nspAdapter) askSockets(args []any, o options, clientCount func(uint64), ack func(any)) {
+	limit := o.Flags.timeout(a.c.cfg.RequestTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	members, err := a.members(ctx)
+	if err != nil {
+		a.c.warnf("request", "broadcast with acknowledgements reached this node only", "err", err)
+		return
+	}
+	if len(members) == 0 {
+		return
+	}
+	id := newRequestID()
+	// The callbacks end in the application's, which may wait for anything: not on the goroutine that reads answers.
+	call := func(fn func()) { a.c.tasks.spawn(func() { a.c.guard("acknowledgement", fn) }) }
+	a.c.peers.begin(id, members, &request{
+		left: func() { call(func() { clientCount(0) }) },
+		each: func(m message) {
+			if m.kind == typeBroadcastAck {
+				call(func() { ack(m.data["packet"]) })
+				return
+			}
+			n, _ := number(m.data["clientCount"])
+			call(func() { clientCount(uint64(max(n, 0))) })
+		},
+	})
+	time.AfterFunc(limit, func() {
+		if a.c.peers.end(id) > 0 {
+			a.c.count.requestTimeouts.Add(1)
+		}
+	})
+	data := map[string]any{"opts": o.value(), "packet": packetValue(a.name, args, nil)}
+	if err := a.c.peers.ask(ctx, a.message(typeBroadcast, id, data)); err != nil {
+		a.c.peers.end(id)
+		a.c.warnf("request", "broadcast with acknowledgements reached this node only", "err", err)
+	}
+}
+
+// broadcastLocally sends an event to the matching sockets of this node and has their answers go to ack.
+func (a *nspAdapter) broadcastLocally(args []any, o options, id uint64, ack func(any)) (uint64, error) {
+	body, err := bodyOf(args)
+	if err != nil {
+		return 0, err
+	}
+	body.id = &id
+	var asked []*socket.Socket
+	count := a.deliver(newFrame(a.name, body, o.Flags), o, func(s *socket.Socket) {
+		asked = append(asked, s)
+		s.Acks().Store(id, func(values []any, _ error) { ack(firstOf(values)) })
+	})
+	time.AfterFunc(o.Flags.timeout(a.c.cfg.RequestTimeout), func() {
+		for _, s := range asked {
+			s.Acks().Delete(id)
+		}
+	})
+	return count, nil
+}
+
+func (a *nspAdapter) answerBroadcast(m message) {
+	o, err := optionsFrom(m.data["opts"])
+	packet, _ := m.data["packet"].(map[string]any)
+	args, ok := packet["data"].([]any)
+	if err != nil || !ok || len(args) == 0 || m.requestID == "" {
+		a.c.count.badMessages.Add(1)
+		return
+	}
+	count, err := a.broadcastLocally(args, o, a.nsp.Ids(), func(value any) {
+		a.c.inbox.respond(m, typeBroadcastAck, map[string]any{"packet": encodable(value)})
+	})
+	if err != nil {
+		a.c.count.badMessages.Add(1)
+		return
+	}
+	a.c.inbox.respond(m, typeBroadcastCount, map[string]any{"clientCount": int64(count)})
+}
