@@ -19,6 +19,7 @@ class Demo {
   constructor(page, url) {
     this.page = page;
     this.url = url;
+    page.setDefaultTimeout(15_000);
     page.on('pageerror', (err) => this.problems.push(String(err)));
     page.on('console', (m) => m.type() === 'error' && this.problems.push(m.text()));
     page.on('request', (r) => new URL(r.url()).origin !== url && this.problems.push(`asks ${r.url()}`));
@@ -107,8 +108,8 @@ test('connect as client, publish solicitud_created, see it', { timeout: 120_000 
 
     // Once the event granted it, the solicitud's room is open to the client.
     await client.subscribe('e2e-1');
-    await client.publish('oferta_created', { solicitud_id: 'e2e-1', advisor_id: 'a9', monto: 1234567, nota: 'señal-2' });
-    await client.sees('oferta_created', 'señal-2');
+    await client.publish('oferta_submitted', { solicitud_id: 'e2e-1', advisor_id: 'a9', monto: 1234567, nota: 'señal-2' });
+    await client.sees('oferta_submitted', 'señal-2');
     assert.equal(await client.events('solicitud_created', 'señal-única-1'), 1);
 
     const advisor = await open('advisor', 'berta');
@@ -144,8 +145,8 @@ test('the same on three nodes in one process', { timeout: 120_000 }, async () =>
     await advisor.subscribe('e2e-7');
     await client.publish('solicitud_created', { solicitud_id: 'e2e-7', client_id: 'carla', nota: 'señal-7' });
     for (const page of pages) await page.sees('solicitud_created', 'señal-7');
-    await admin.publish('evaluacion_completed', { solicitud_id: 'e2e-7', nota: 'señal-8' });
-    for (const page of [advisor, admin]) await page.sees('evaluacion_completed', 'señal-8');
-    assert.equal(await client.events('evaluacion_completed', 'señal-8'), 0);
+    await admin.publish('evaluacion_created', { solicitud_id: 'e2e-7', nota: 'señal-8' });
+    for (const page of [advisor, admin]) await page.sees('evaluacion_created', 'señal-8');
+    assert.equal(await client.events('evaluacion_created', 'señal-8'), 0);
   });
 });

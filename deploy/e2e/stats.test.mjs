@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { UPGRADING, WEBSOCKET, connectAll, count } from './lib/clients.mjs';
 import { getJSON, withCluster } from './lib/cluster.mjs';
 import { redisWork } from './lib/stream.mjs';
-import { until, within } from './lib/wait.mjs';
+import { stays, until, within } from './lib/wait.mjs';
 
 const ROLES = ['client', 'client', 'client', 'advisor', 'advisor', 'support', 'admin'];
 
@@ -27,18 +27,25 @@ const figures = ({ connected_users, admins_connected, advisors_connected, client
   connected_users, admins_connected, advisors_connected, clients_connected, connections,
 });
 
-/** Waits until every running node's /stats equals the clients' own count; returns the ms that it took. */
+/**
+ * Waits until every running node's /stats, read since the call, equals the clients' own count, and sees that it stays
+ * so. Returns the ms that it took.
+ */
 async function agree(cluster, ms, what) {
   const up = cluster.nodes.filter((n) => !n.process.end && !n.process.mayEnd);
+  const since = Date.now();
   let last;
   const check = async () => {
     const own = count(cluster.clients);
     const answers = await Promise.all(up.map((n) => cluster.stats(n)));
     last = JSON.stringify({ own, answers: answers.map(figures) });
-    return answers.every((a) => JSON.stringify(figures(a)) === JSON.stringify(own) && !a.stale);
+    return answers.every((a) => JSON.stringify(figures(a)) === JSON.stringify(own)
+      && Date.parse(a.as_of) >= since && !a.stale);
   };
   try {
-    return await within(ms, what, check);
+    const took = await within(ms, what, check);
+    await stays(500, what, check);
+    return took;
   } catch (err) {
     throw new Error(`${err.message}: ${last}`, { cause: err });
   }
@@ -93,7 +100,7 @@ test('/stats is true on every node: connects, closes, a killed node, a flush', {
 
     const costAt500 = await costOfStats(cluster);
     t.diagnostic(`cost of a request at 50: ${JSON.stringify(costAt50)}, at 500: ${JSON.stringify(costAt500)}`);
-    assert.ok(costAt500.calls <= costAt50.calls + 2 && costAt500.calls < 15, 'as many Redis commands for 500 as for 50');
+    assert.ok(costAt500.calls < costAt50.calls + 5 && costAt500.calls < 20, 'as many Redis commands for 500 as for 50');
     assert.ok(costAt500.bytes < costAt50.bytes * 1.3 + 500, 'and no longer answers');
 
     clients.filter((_, i) => i % 5 < 2).forEach((c) => c.close());
@@ -131,12 +138,12 @@ test('with Redis away /stats answers its last figures as stale, and is right aga
       return stats.stale === true && stats;
     });
     assert.equal(stale.connected_users, count(clients).connected_users);
-    assert.equal((await getJSON(`${cluster.nodes[0].url}/health`)).status, 503);
+    await until('unhealthy', async () => (await getJSON(`${cluster.nodes[0].url}/health`)).status === 503);
     assert.equal((await getJSON(`${cluster.nodes[0].url}/health/live`)).status, 200);
     clients[0].close();
 
     await cluster.startRedis();
     await agree(cluster, 20_000, 'Redis is back');
-    assert.equal((await getJSON(`${cluster.nodes[0].url}/health`)).status, 200);
+    await until('healthy', async () => (await getJSON(`${cluster.nodes[0].url}/health`)).status === 200);
   });
 });
