@@ -104,6 +104,9 @@ func logFields(uid, nsp string, kind messageType, data string) []string {
 	}
 }
 
+// errNoRooms refuses a message that does not say whom it is for: taken for an empty list, it would reach everybody.
+var errNoRooms = errors.New("no opts with rooms")
+
 // options select the sockets that a message is for.
 type options struct {
 	Rooms  []string `json:"rooms"`
@@ -293,8 +296,8 @@ func (e entry) fromJSON(data string) (entry, error) {
 	if err := json.Unmarshal([]byte(data), &body); err != nil {
 		return entry{}, err
 	}
-	if body.Opts == nil {
-		return entry{}, errors.New("no opts")
+	if body.Opts == nil || body.Opts.Rooms == nil {
+		return entry{}, errNoRooms
 	}
 	e.opts, e.rooms, e.close = *body.Opts, body.Rooms, body.Close
 	if e.kind != typeBroadcast {
@@ -385,12 +388,15 @@ func bodyOf(args []any) (packetBody, error) {
 func optionsFrom(v any) (options, error) {
 	o, ok := asObject(v)
 	if !ok {
-		return options{}, errors.New("no opts")
+		return options{}, errNoRooms
 	}
 	var out options
 	var err error
 	if out.Rooms, err = stringsFrom(o.get("rooms")); err != nil {
 		return options{}, err
+	}
+	if out.Rooms == nil {
+		return options{}, errNoRooms
 	}
 	if out.Except, err = stringsFrom(o.get("except")); err != nil {
 		return options{}, err

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -22,11 +23,11 @@ func newFrame(nsp string, body packetBody, f flags) *frame {
 	fr := &frame{opts: socket.WriteOptions{Volatile: f.Volatile, PreEncoded: true}}
 	fr.opts.Compress = f.Compress
 	text := appendPacket(make([]byte, 0, len(body.array)+len(nsp)+48), nsp, body)
-	text = text[:len(text):len(text)]
+	text = slices.Clip(text)
 	fr.packets = make([]types.BufferInterface, 0, 1+len(body.attachments))
 	fr.packets = append(fr.packets, sharedText{StringBuffer: stringBuffer(text[1:]), data: text[1:]})
 	for _, data := range body.attachments {
-		data = data[:len(data):len(data)]
+		data = slices.Clip(data)
 		fr.packets = append(fr.packets, sharedBytes{BytesBuffer: bytesBuffer(data), data: data})
 	}
 	if len(body.attachments) == 0 {

@@ -51,13 +51,13 @@ func (b *inbox) init(c *Cluster) {
 
 // changed tells that a namespace came or went: the present subscription is replaced.
 func (b *inbox) changed() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.c.subscribed.Store(false)
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.sub != nil {
 		_ = b.sub.Close()
 	}

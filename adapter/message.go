@@ -3,6 +3,7 @@ package adapter
 import (
 	"errors"
 	"fmt"
+	"maps"
 )
 
 // message is what nodes send each other by pub/sub: a request on the namespace's public channel, or an answer on the
@@ -17,9 +18,7 @@ type message struct {
 // pack encodes a message in the form of Node's ClusterAdapter.
 func (m message) pack() ([]byte, error) {
 	data := make(map[string]any, len(m.data)+1)
-	for key, value := range m.data {
-		data[key] = value
-	}
+	maps.Copy(data, m.data)
 	if m.requestID != "" {
 		data["requestId"] = m.requestID
 	}

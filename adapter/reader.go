@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -191,14 +192,14 @@ func (r *reader) start(ctx context.Context) error {
 		r.pos, r.started = info.last, true
 		return nil
 	}
-	for i := len(newest) - 1; i >= 0; i-- {
-		id, err := parseStreamID(newest[i].ID)
+	for _, message := range slices.Backward(newest) {
+		id, err := parseStreamID(message.ID)
 		if err != nil {
 			return err
 		}
 		r.pos = id
 		r.recent.push(id)
-		r.learnSource(newest[i].Values)
+		r.learnSource(message.Values)
 	}
 	r.started, r.anchored = true, true
 	return nil
@@ -255,8 +256,8 @@ func (r *idRing) push(id streamID) {
 }
 
 func (r *idRing) has(id streamID) bool {
-	for i := len(r.ids) - 1; i >= 0; i-- {
-		switch c := r.ids[i].compare(id); {
+	for _, known := range slices.Backward(r.ids) {
+		switch c := known.compare(id); {
 		case c == 0:
 			return true
 		case c < 0:

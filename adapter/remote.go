@@ -286,7 +286,7 @@ func (a *nspAdapter) answerServerSideEmit(m message) {
 		return
 	}
 	var once sync.Once
-	var ack socket.Ack = func(values []any, _ error) {
+	ack := func(values []any, _ error) {
 		once.Do(func() {
 			a.c.inbox.respond(m, typeServerSideReply, map[string]any{"packet": encodable(firstOf(values))})
 		})
