@@ -84,6 +84,7 @@ test('1,000 malformed entries of 20 kinds between good ones', { timeout: 120_000
     cluster.nodes.forEach((n) => assert.equal(n.process.end, undefined, `${n.name} still runs`));
     assert.deepEqual(await identities(cluster), incarnations, 'no node restarted');
     clients.forEach((c) => assert.deepEqual(c.disconnects, []));
+    cluster.processes.checkCalm();
   });
 });
 

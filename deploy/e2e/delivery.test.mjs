@@ -90,6 +90,7 @@ test('2,000 events through 3 nodes reach 60 clients exactly as the contract says
       assertReceived(client, [...expected.get(client), ...expectedFor([last], client.rooms)]);
     }
     assert.deepEqual(await readAll(cluster.redis, DEAD), [], 'no event is a dead letter');
+    cluster.processes.checkCalm();
     console.log(`${total} deliveries to ${clients.length} clients`);
   });
 });

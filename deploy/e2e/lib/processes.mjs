@@ -104,6 +104,14 @@ export class Processes {
     }
   }
 
+  /** Throws when a node logged an error: for tests in which nothing goes wrong. */
+  checkCalm() {
+    for (const p of this.all) {
+      const line = /^.*"level":"ERROR".*$/m.exec(p.text());
+      if (line) throw new Error(`${p.name} logged an error: ${line[0]}`);
+    }
+  }
+
   /** The last lines of every log, for a failed test. */
   tails(lines = 25) {
     return this.all.map((p) => {
