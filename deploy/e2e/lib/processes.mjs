@@ -2,7 +2,7 @@
 // happened.
 
 import { spawn } from 'node:child_process';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { createSocket } from 'node:dgram';
 import { mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
@@ -11,10 +11,19 @@ import { join } from 'node:path';
 import { Fatal, timed } from './wait.mjs';
 
 const running = new Set();
+const dirs = new Set();
 
 // The last resort, for a test file that is interrupted: `Processes.stop` is the ordinary way.
-process.on('exit', () => running.forEach((p) => p.child.kill('SIGKILL')));
+process.on('exit', () => {
+  running.forEach((p) => p.child.kill('SIGKILL'));
+  dirs.forEach(remove);
+});
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
+function remove(dir) {
+  if (!process.env.E2E_KEEP) rmSync(dir, { recursive: true, force: true });
+  dirs.delete(dir);
+}
 
 const given = new Set();
 
@@ -78,7 +87,12 @@ class Running {
 export class Processes {
   all = [];
 
+  /** Logs and configuration; kept with E2E_KEEP=1. */
   dir = mkdtempSync(join(tmpdir(), 'gateway-e2e-'));
+
+  constructor() {
+    dirs.add(this.dir);
+  }
 
   /** Starts a command; `env` is all of its environment but for PATH and HOME. */
   start(name, command, args, env = {}) {
@@ -125,13 +139,12 @@ export class Processes {
     for (const p of this.all.toReversed()) {
       if (!p.end) await p.kill('SIGTERM').catch(() => p.kill('SIGKILL'));
     }
-    if (!process.env.E2E_KEEP) rmSync(this.dir, { recursive: true, force: true });
+    remove(this.dir);
   }
 }
 
 /** Whether something accepts TCP connections on a loopback port. */
 export async function listens(port) {
-  const { connect } = await import('node:net');
   const socket = connect(port, '127.0.0.1');
   try {
     await once(socket, 'connect');
