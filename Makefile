@@ -1,0 +1,65 @@
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+LINT_VERSION := v2.15.0
+LINT := $(shell go env GOPATH)/bin/golangci-lint-$(LINT_VERSION)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GO_FILES := $(shell find . -name '*.go' -not -path './node_modules/*' -o -name '*.lua' -not -path './node_modules/*')
+WEB_FILES := $(shell find api/web -type f -not -path '*/node_modules/*' -not -path '*/dist/*')
+FUZZTIME ?= 20s
+BENCHTIME ?= 2s
+
+.PHONY: help run build web test install lint unit e2e bench fuzz clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## the gateway on an embedded Redis, with a demo page
+	bin/gateway dev $(ARGS)
+
+build: bin/gateway ## the binary, with the demo page in it
+
+bin/gateway: $(GO_FILES) go.mod go.sum api/web/dist/index.html
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/gateway
+
+web: api/web/dist/index.html ## the demo page
+
+api/web/dist/index.html: $(WEB_FILES)
+	cd api/web && npm ci --no-audit --no-fund && npm run build
+	@touch $@
+
+test: install lint unit e2e ## everything that has to pass
+
+install: ## the Debian packages that the tests need
+	@.ci/install
+
+$(LINT):
+	@echo "lint: building golangci-lint $(LINT_VERSION), once per machine"
+	GOBIN=$(dir $(LINT)).golangci-lint go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv $(dir $(LINT)).golangci-lint/golangci-lint $@
+
+lint: $(LINT) ## golangci-lint, with the import rules between the packages
+	$(LINT) run ./...
+
+unit: ## unit and integration tests with the race detector; coverage of the packages that the promises rest on
+	@mkdir -p coverage
+	go test -race -timeout 15m -coverprofile coverage/unit.out ./...
+	@.ci/coverage 85 coverage/unit.out streams presence adapter node
+
+e2e: build ## real nodes, Redis, HAProxy, official Socket.IO clients and a browser
+	cd deploy/e2e && npm ci --no-audit --no-fund && npm test
+
+bench: ## throughput of the parts; figures are comparable within one run only
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./streams ./adapter ./presence ./node
+
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; for package in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "fuzz: $$package $$target"; \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; \
+	done
+
+clean: ## what the targets made
+	rm -rf bin coverage api/web/node_modules deploy/e2e/node_modules
+	find api/web/dist -type f -not -name .keep -delete

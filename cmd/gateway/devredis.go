@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+)
+
+// devRedis is the Redis of a demonstration: in this process, or a redis-server that keeps nothing on disk.
+type devRedis struct {
+	kind string
+	port int
+	stop func()
+}
+
+// startDevRedis starts the embedded Redis if it is asked for or can run everything the gateway needs, else a
+// redis-server.
+func startDevRedis(ctx context.Context, choice string, log *slog.Logger) (*devRedis, error) {
+	if choice == "server" {
+		return startRedisServer(ctx)
+	}
+	return startEmbedded(log)
+}
+
+// startEmbedded runs miniredis. It does not age keys by itself, so a goroutine does.
+func startEmbedded(log *slog.Logger) (*devRedis, error) {
+	m := miniredis.NewMiniRedis()
+	if err := m.StartAddr(net.JoinHostPort(devHost, "0")); err != nil {
+		return nil, fmt.Errorf("embedded Redis: %w", err)
+	}
+	port, err := strconv.Atoi(m.Port())
+	if err != nil {
+		m.Close()
+		return nil, fmt.Errorf("embedded Redis: %w", err)
+	}
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		const every = time.Second
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-tick.C:
+				m.FastForward(every)
+			}
+		}
+	}()
+	log.Info("embedded Redis", "port", port)
+	return &devRedis{kind: "an embedded Redis", port: port, stop: func() {
+		close(ended)
+		<-done
+		m.Close()
+	}}, nil
+}
+
+// startRedisServer runs the installed redis-server on a free port.
+func startRedisServer(ctx context.Context) (*devRedis, error) {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return nil, errors.New("redis-server is not installed")
+	}
+	dir, err := os.MkdirTemp("", "gateway-dev-")
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	cmd := exec.Command(path, "--bind", devHost, "--port", strconv.Itoa(port), "--dir", dir, "--save", "", "--appendonly", "no") //nolint:gosec // found in PATH, as asked for
+	// Not ended by the terminal's Ctrl-C: the nodes leave first.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	stop := func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		_ = os.RemoveAll(dir)
+	}
+	if err := awaitRedis(ctx, net.JoinHostPort(devHost, strconv.Itoa(port))); err != nil {
+		stop()
+		return nil, err
+	}
+	return &devRedis{kind: "a redis-server of its own", port: port, stop: stop}, nil
+}
+
+func awaitRedis(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1})
+	defer func() { _ = client.Close() }()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := client.Ping(ctx).Err()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("redis-server does not answer: %w", err)
+		case <-tick.C:
+		}
+	}
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(devHost, "0"))
+	if err != nil {
+		return 0, err
+	}
+	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is a TCP listener's
+	return port, l.Close()
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/teloo/realtime-gateway/adapter"
+	"github.com/teloo/realtime-gateway/api"
+	"github.com/teloo/realtime-gateway/node"
+	"github.com/teloo/realtime-gateway/node/auth"
+	"github.com/teloo/realtime-gateway/node/gossip"
+	"github.com/teloo/realtime-gateway/presence"
+	"github.com/teloo/realtime-gateway/streams"
+)
+
+// namespace is the one Socket.IO namespace that the gateway serves.
+const namespace = "/"
+
+// parts are the pieces of one node. They know each other only through the functions given to them here.
+type parts struct {
+	cfg      Config
+	identity string
+	began    time.Time
+	log      *slog.Logger
+
+	// commands runs commands and subscriptions; events and entries wait in blocking reads of the two streams.
+	commands, events, entries redis.UniversalClient
+
+	gossip   *gossip.Gossip // nil: a cluster without gossip
+	verifier *auth.Verifier
+	cluster  *adapter.Cluster
+	presence *presence.Presence
+	node     *node.Node
+	consumer *streams.Consumer
+	router   *node.Router
+	redisUp  atomic.Bool
+	stopping atomic.Bool
+}
+
+// build makes the parts of a node and starts none. The caller closes the result.
+func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
+	began := time.Now()
+	identity := cfg.identity(began)
+	p := &parts{
+		cfg: cfg, identity: identity, began: began, log: log.With("component", "gateway"),
+		commands: cfg.newRedis(false), events: cfg.newRedis(true), entries: cfg.newRedis(true),
+		router: node.NewRouter(cfg.JWTRoles),
+	}
+	for _, step := range []func(context.Context, *slog.Logger) error{
+		p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildConsumer,
+	} {
+		if err := step(ctx, log); err != nil {
+			p.close()
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// close ends what build opened and no Run has ended.
+func (p *parts) close() {
+	if p.gossip != nil {
+		_ = p.gossip.Close()
+	}
+	if p.node != nil {
+		p.node.Close()
+	}
+	for _, client := range []redis.UniversalClient{p.entries, p.events, p.commands} {
+		_ = client.Close()
+	}
+}
+
+func (p *parts) buildGossip(_ context.Context, log *slog.Logger) (err error) {
+	if !p.cfg.gossips() {
+		return nil
+	}
+	p.gossip, err = gossip.New(p.cfg.gossipConfig(p.identity), gossip.Deps{
+		OnLeave: func(m gossip.Member) { p.nodeLeft(m.Identity) },
+		Log:     log,
+	})
+	return err
+}
+
+func (p *parts) buildVerifier(ctx context.Context, log *slog.Logger) (err error) {
+	p.verifier, err = auth.New(ctx, p.cfg.authConfig(), log)
+	return err
+}
+
+func (p *parts) buildAdapter(_ context.Context, log *slog.Logger) (err error) {
+	p.cluster, err = adapter.New(p.cfg.adapterConfig(p.identity), adapter.Deps{
+		Redis: p.commands, Blocking: p.entries, Lead: p.lead, Log: log,
+		OnGap: func(reason string) {
+			p.log.Error("events were missed; closing all sockets", "reason", reason)
+			p.node.CloseAll()
+		},
+	})
+	return err
+}
+
+func (p *parts) buildPresence(_ context.Context, log *slog.Logger) (err error) {
+	deps := presence.Deps{Redis: p.commands, Announce: p.announce, OnNodeDead: p.nodeLeft, Log: log}
+	if p.gossip != nil {
+		deps.Answers = p.gossip.Answers
+	}
+	p.presence, err = presence.New(p.cfg.presenceConfig(p.identity), deps)
+	return err
+}
+
+func (p *parts) buildNode(_ context.Context, log *slog.Logger) error {
+	budget, err := gossip.NewBudget(p.cfg.budgetConfig(), p.live)
+	if err != nil {
+		return err
+	}
+	p.node, err = node.New(p.cfg.nodeConfig(), node.Deps{
+		Adapter: p.cluster, Verifier: p.verifier, Grants: auth.NewGrants(p.commands, p.cfg.RedisPrefix),
+		Policy: p.cfg.subscribePolicy(), Presence: p.presence, Budget: budget, Log: log,
+	})
+	return err
+}
+
+func (p *parts) buildConsumer(_ context.Context, log *slog.Logger) (err error) {
+	p.consumer, err = streams.New(p.cfg.streamsConfig(p.identity), streams.Deps{
+		Redis: p.commands, Blocking: p.events, Handle: p.relay, Gone: p.presence.Gone, Lead: p.lead, Log: log,
+	})
+	return err
+}
+
+// nodeLeft passes on that a process has gone, so that its work is taken over and nobody waits for it.
+func (p *parts) nodeLeft(identity string) {
+	p.consumer.Reclaim(identity)
+	p.cluster.NodeLeft(identity)
+}
+
+func (p *parts) lead() bool { return p.presence.Lead() }
+
+func (p *parts) live() int {
+	if p.gossip == nil {
+		return 1
+	}
+	return p.gossip.Live()
+}
+
+// relay turns an event of the Core API into its entry of the log.
+func (p *parts) relay(ev streams.Event) (streams.Relay, error) {
+	rooms, grants, err := p.router.Route(ev)
+	if err != nil {
+		return streams.Relay{}, err
+	}
+	entry, err := adapter.EncodeBroadcast(p.identity, adapter.Broadcast{
+		Nsp: namespace, Rooms: rooms, Event: ev.Name, Args: []json.RawMessage{ev.Data},
+	})
+	return streams.Relay{Log: entry, Grants: grants}, err
+}
+
+// announce makes the log entry of user_joined or user_left; none when that fails, which only a fault could cause.
+func (p *parts) announce(joined bool, m presence.Member) []string {
+	a, err := node.MemberAnnouncement(joined, m)
+	if err != nil {
+		p.log.Error("announcement not encoded", "err", err)
+		return nil
+	}
+	entry, err := adapter.EncodeBroadcast(p.identity, adapter.Broadcast{
+		Nsp: namespace, Rooms: a.Rooms, Except: a.Except, Event: a.Event, Args: []json.RawMessage{a.Data},
+	})
+	if err != nil {
+		p.log.Error("announcement not encoded", "err", err)
+	}
+	return entry
+}
+
+// watchRedis keeps redisUp and says in the log when Redis goes and comes.
+func (p *parts) watchRedis(ctx context.Context) error {
+	const every, patience = 500 * time.Millisecond, 2 * time.Second
+	waiting := false
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		ping, cancel := context.WithTimeout(ctx, patience)
+		err := p.commands.Ping(ping).Err()
+		cancel()
+		if ctx.Err() != nil {
+			return nil
+		}
+		p.redisUp.Store(err == nil)
+		switch {
+		case err != nil && !waiting:
+			p.log.Warn("waiting for Redis", "redis", p.cfg.redisPlace(), "err", err)
+		case err == nil && waiting:
+			p.log.Info("Redis answers", "redis", p.cfg.redisPlace())
+		}
+		waiting = err != nil
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// sources are what the HTTP API asks.
+func (p *parts) sources() api.Sources {
+	return api.Sources{
+		Stats:  p.stats,
+		Health: p.health,
+		Ready:  p.ready,
+		Uptime: func() time.Duration { return time.Since(p.began) },
+	}
+}
+
+func (p *parts) stats(ctx context.Context) (api.Stats, error) {
+	s, err := p.presence.Stats(ctx)
+	if err != nil {
+		return api.Stats{}, fmt.Errorf("presence: %w", err)
+	}
+	out := api.Stats{
+		ConnectedUsers:    s.ConnectedUsers,
+		AdminsConnected:   s.ByRole[node.RoleAdmin],
+		AdvisorsConnected: s.ByRole[node.RoleAdvisor],
+		ClientsConnected:  s.ByRole[node.RoleClient],
+		Connections:       s.Connections,
+		AsOf:              s.AsOf,
+	}
+	for _, n := range s.Nodes {
+		out.Nodes = append(out.Nodes, api.NodeStats{
+			Name: n.Name, Connections: n.Connections, Version: n.Version, LastHeartbeat: n.LastHeartbeat,
+		})
+	}
+	return out, nil
+}
+
+func (p *parts) health(context.Context) api.Health {
+	h := api.Health{Redis: api.StateDown, Gossip: api.StateOff, Consumer: p.consumer.State()}
+	if p.redisUp.Load() {
+		h.Redis = api.StateOK
+	}
+	if p.gossip != nil {
+		h.Gossip = api.StateDown
+		if p.gossip.Healthy() {
+			h.Gossip = api.StateOK
+		}
+	}
+	return h
+}
+
+// ready says whether clients should be sent here: everything that an event passes on its way to them works.
+func (p *parts) ready() (bool, []string) {
+	var reasons []string
+	for _, c := range []struct {
+		ok  bool
+		why string
+	}{
+		{!p.stopping.Load(), "draining"},
+		{p.redisUp.Load(), "redis"},
+		{p.cluster.Ready(), "log"},
+		{p.presence.Ready(), "presence"},
+		{p.verifier.Ready(), "keys"},
+	} {
+		if !c.ok {
+			reasons = append(reasons, c.why)
+		}
+	}
+	return len(reasons) == 0, reasons
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/teloo/realtime-gateway/api"
+)
+
+type serveCmd struct{}
+
+// Run runs a node until ctx ends.
+func (*serveCmd) Run(ctx context.Context, a *app) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	log := a.logger(cfg)
+	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
+	if err != nil {
+		return fmt.Errorf("PORT: %w", err)
+	}
+	p, err := build(ctx, cfg, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	return p.run(ctx, listener, p.sources(), cfg.apiConfig())
+}
+
+// run starts the parts, serves until ctx ends or a part fails, and stops them in order. It is the one place where the
+// order of starting and stopping stands.
+func (p *parts) run(ctx context.Context, listener net.Listener, sources api.Sources, cfg api.Config) error {
+	defer p.close()
+	ctx, failed := context.WithCancelCause(ctx)
+	defer failed(nil)
+
+	mux := http.NewServeMux()
+	mux.Handle(p.cfg.nodeConfig().Path, p.node.Handler())
+	mux.Handle("/", api.New(cfg, sources, p.log))
+	web := newWebServer(mux, p.log)
+
+	redisWatch := start("redis watch", p.watchRedis, failed)
+	keys := start("keys", p.verifier.Run, failed)
+	var members *actor
+	if p.gossip != nil {
+		members = start("gossip", p.gossip.Run, failed)
+	}
+	log := start("adapter", p.cluster.Run, failed)
+	presence := start("presence", p.presence.Run, failed)
+	consumer := start("consumer", p.consumer.Run, failed)
+	serving := start("http", func(ctx context.Context) error { return serveHTTP(ctx, web, listener) }, failed)
+	p.log.Info("serving", "address", listener.Addr().String(), "identity", p.identity, "version", buildVersion(),
+		"redis", p.cfg.redisPlace())
+
+	<-ctx.Done()
+
+	// Not ready first, so that the load balancer looks elsewhere while the rest is wound up.
+	p.log.Info("stopping", "cause", context.Cause(ctx))
+	p.stopping.Store(true)
+	if p.gossip != nil {
+		p.gossip.SetDraining(true)
+	}
+	limit, cancel := context.WithTimeout(context.Background(), p.cfg.ShutdownTimeout)
+	defer cancel()
+	consumer.stop(limit, p.log)
+	if err := p.node.Drain(limit); err != nil {
+		p.log.Warn("sockets left at the end of draining", "sockets", p.node.Stats().Connections, "err", err)
+	}
+	presence.stop(limit, p.log)
+	if members != nil {
+		members.stop(limit, p.log)
+	}
+	p.node.Close()
+	log.stop(limit, p.log)
+	serving.stop(limit, p.log)
+	keys.stop(limit, p.log)
+	redisWatch.stop(limit, p.log)
+	p.log.Info("stopped")
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// newWebServer has no write timeout: long polls and WebSockets live long, and are ended by Engine.IO's heartbeat.
+func newWebServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		// The Engine.IO library provokes a line for each write to a closed WebSocket.
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// serveHTTP serves until ctx ends, then closes what is left.
+func serveHTTP(ctx context.Context, web *http.Server, listener net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = web.Close() })
+	defer stop()
+	if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zishang520/socket.io/servers/socket/v3"
+
+	"github.com/teloo/realtime-gateway/node/auth"
+	"github.com/teloo/realtime-gateway/presence"
+)
+
+// Verifier checks tokens.
+type Verifier interface {
+	// Verify returns whom the token speaks for, or one of auth's errors.
+	Verify(ctx context.Context, token string) (auth.Identity, error)
+}
+
+// Presence is told of each socket and room membership; its methods never block.
+type Presence interface {
+	Connect(user, role string)
+	Disconnect(user, role string)
+	Join(member presence.Member)
+	Leave(member presence.Member)
+}
+
+// Budget paces connects over the cluster.
+type Budget interface {
+	// Wait returns when the next connect may go on, or an error when it may not.
+	Wait(ctx context.Context) error
+}
+
+// Deps are the parts that a Node works with; all are required.
+type Deps struct {
+	Adapter  socket.AdapterConstructor
+	Verifier Verifier
+	Grants   auth.Granter
+	Policy   auth.Policy
+	Presence Presence
+	Budget   Budget
+	Log      *slog.Logger
+}
+
+// Stats are a node's counters since its start and its current connections.
+type Stats struct {
+	Connections int64
+	Connects    uint64
+	Refused     uint64
+	Panics      uint64
+}
+
+// Node is the Socket.IO server of one process. Its methods are safe for concurrent use.
+type Node struct {
+	cfg  Config
+	deps Deps
+	log  *slog.Logger
+	io   *socket.Server
+	http http.Handler
+
+	// ctx bounds the work of event handlers; cancelled by Close.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	draining atomic.Bool
+	// seats counts admitted sockets and those being admitted.
+	seats    atomic.Int64
+	open     atomic.Int64
+	connects atomic.Uint64
+	refused  atomic.Uint64
+	panics   atomic.Uint64
+}
+
+// New makes a node; it serves as soon as its Handler does.
+func New(cfg Config, deps Deps) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.Adapter == nil || deps.Verifier == nil || deps.Grants == nil || deps.Presence == nil || deps.Budget == nil || deps.Log == nil {
+		return nil, errors.New("node: a dependency is missing")
+	}
+	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node")}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.io = newServer(cfg, deps.Adapter)
+	n.http = guard(n.io.ServeHandler(nil), newOriginList(cfg.Origins), n.draining.Load)
+	n.io.Use(n.admit)
+	if err := n.io.On("connection", n.onConnection); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// Handler serves Config.Path.
+func (n *Node) Handler() http.Handler { return n.http }
+
+// Stats returns the current figures.
+func (n *Node) Stats() Stats {
+	return Stats{
+		Connections: n.open.Load(),
+		Connects:    n.connects.Load(),
+		Refused:     n.refused.Load(),
+		Panics:      n.panics.Load(),
+	}
+}
+
+// closeGrace is how long one socket's queued packets may take while the node drains.
+const closeGrace = 2 * time.Second
+
+// Drain takes no new sessions and closes the sockets in steps spread over about half of Config.DrainTimeout, so that
+// their clients do not all reconnect at once. It returns when all are gone, or with an error when ctx or DrainTimeout
+// ends first.
+func (n *Node) Drain(ctx context.Context) error {
+	n.draining.Store(true)
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
+	defer cancel()
+	sockets := n.sockets()
+	n.log.Info("draining", "sockets", len(sockets))
+	n.closeInSteps(ctx, sockets)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for n.open.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			// A handshake that was under way when draining began.
+			n.closeInSteps(ctx, n.sockets())
+		}
+	}
+	return nil
+}
+
+// CloseAll closes every socket's connection at once, so that the clients reconnect: for a node that has missed events.
+func (n *Node) CloseAll() {
+	for _, s := range n.sockets() {
+		go closeTransport(s, closeGrace)
+	}
+}
+
+func (n *Node) sockets() []*socket.Socket {
+	var sockets []*socket.Socket
+	n.io.Sockets().Sockets().Range(func(_ socket.SocketId, s *socket.Socket) bool {
+		sockets = append(sockets, s)
+		return true
+	})
+	return sockets
+}
+
+// closeInSteps closes sockets evenly spaced and returns when each is closed or ctx has ended.
+func (n *Node) closeInSteps(ctx context.Context, sockets []*socket.Socket) {
+	if len(sockets) == 0 {
+		return
+	}
+	pause := time.NewTicker(max(n.cfg.DrainTimeout/2/time.Duration(len(sockets)), 100*time.Microsecond))
+	defer pause.Stop()
+	var closing sync.WaitGroup
+	defer closing.Wait()
+	for _, s := range sockets {
+		closing.Go(func() { closeTransport(s, closeGrace) })
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+		}
+	}
+}
+
+// Close ends the server and every socket that is left.
+func (n *Node) Close() {
+	n.draining.Store(true)
+	n.cancel()
+	n.io.Close(nil)
+}

@@ -1,0 +1,246 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/zishang520/socket.io/servers/socket/v3"
+
+	"github.com/teloo/realtime-gateway/node/auth"
+	"github.com/teloo/realtime-gateway/presence"
+)
+
+func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func TestConnect(t *testing.T) {
+	r := newRig(t, nil)
+	_, hello := r.connect("advisor:a1")
+	require.Equal(t, connectedEvent{UserID: "a1", Role: "advisor", Rooms: []string{"advisor", "user_a1"}, Node: "node-a"}, hello)
+	require.Equal(t, 1, r.presence.user("advisor:a1"))
+	require.Equal(t, int64(1), r.Stats().Connections)
+
+	c := r.dial("", http.Header{"Authorization": {"Bearer client:c1"}})
+	require.True(t, strings.HasPrefix(c.next(), `0{"sid":`))
+	r.eventually("the header's user is present", func() bool { return r.presence.user("client:c1") == 1 })
+	c.close()
+	r.eventually("the user has gone", func() bool { return r.presence.user("client:c1") == 0 && r.Stats().Connections == 1 })
+}
+
+func TestConnectRefused(t *testing.T) {
+	r := newRig(t, nil)
+	for auth, code := range map[string]string{
+		``:                     "token_missing",
+		`{"token":""}`:         "token_missing",
+		`{"token":"x"}`:        "token_invalid",
+		`{"token":{"a":1}}`:    "token_invalid",
+		`{"token":"expired"}`:  "token_expired",
+		`{"other":"client:c"}`: "token_missing",
+	} {
+		c := r.dial(auth, nil)
+		m := c.next()
+		require.True(t, strings.HasPrefix(m, "4"), m)
+		require.JSONEq(t, `{"message":"`+code+`","data":{"code":"`+code+`"}}`, m[1:])
+	}
+	require.Equal(t, uint64(6), r.Stats().Refused)
+	require.Zero(t, r.Stats().Connections)
+}
+
+func TestConnectBeyondTheLimit(t *testing.T) {
+	r := newRig(t, func(c *Config, _ *Deps) { c.MaxConnections = 1 })
+	first, _ := r.connect("client:c")
+	require.Contains(t, r.dial(`{"token":"client:d"}`, nil).next(), "server_full")
+	first.close()
+	r.eventually("the seat is free", func() bool { return r.seats.Load() == 0 })
+	second, _ := r.connect("client:d")
+	second.send("41")
+	r.eventually("a client's own disconnect frees the seat too", func() bool { return r.seats.Load() == 0 })
+}
+
+func TestRefusedConnectsTakeNoSeat(t *testing.T) {
+	r := newRig(t, func(c *Config, _ *Deps) { c.MaxConnections = 1 })
+	for range 3 {
+		require.Contains(t, r.dial(`{"token":"expired"}`, nil).next(), "token_expired")
+	}
+	_, _ = r.connect("client:c")
+}
+
+func TestConnectBudget(t *testing.T) {
+	r := newRig(t, func(_ *Config, d *Deps) { d.Budget = budget{errors.New("exhausted")} })
+	require.Contains(t, r.dial(`{"token":"client:c"}`, nil).next(), `"code":"rate_limited"`)
+}
+
+func TestPing(t *testing.T) {
+	r := newRig(t, nil)
+	c, _ := r.connect("client:c")
+	var pong struct {
+		Timestamp time.Time `json:"timestamp"`
+	}
+	raw := c.event(`42["ping"]`, `2["pong",`)
+	require.NoError(t, json.Unmarshal([]byte(strings.TrimSuffix(raw, "]")), &pong))
+	require.WithinDuration(t, time.Now(), pong.Timestamp, time.Minute)
+	require.Contains(t, c.event(`421["ping"]`, "31"), "timestamp")
+}
+
+func TestSubscribe(t *testing.T) {
+	r := newRig(t, nil)
+	c, _ := r.connect("client:c:own")
+	subscribe := func(id string) string { return c.event(`427["subscribe_solicitud",{"solicitud_id":`+id+`}]`, "37") }
+
+	require.JSONEq(t, `[{"ok":true,"room":"solicitud_granted"}]`, subscribe(`"granted"`))
+	require.JSONEq(t, `[{"ok":true,"room":"solicitud_own"}]`, subscribe(`"own"`), "the token's claim")
+	require.Contains(t, subscribe(`"other"`), `"code":"forbidden"`)
+	require.Contains(t, subscribe(`"down"`), `"code":"unavailable"`)
+	require.NotContains(t, subscribe(`"down"`), "Redis")
+	for _, bad := range []string{`null`, `""`, `1.5`, `{}`, `"` + strings.Repeat("x", 129) + `"`} {
+		require.Contains(t, subscribe(bad), `"code":"bad_request"`)
+	}
+	require.Equal(t, 1, r.presence.in("solicitud_granted", "c"))
+	require.JSONEq(t, `[{"ok":true,"room":"solicitud_granted"}]`, subscribe(`"granted"`))
+	require.Equal(t, 1, r.presence.in("solicitud_granted", "c"), "a repeated subscription counts once")
+
+	require.NoError(t, r.io.To("solicitud_granted").Emit("oferta_x", map[string]any{"n": 1}))
+	require.JSONEq(t, `["oferta_x",{"n":1}]`, strings.TrimPrefix(c.next(), "2"))
+
+	unsubscribe := `428["unsubscribe_solicitud",{"solicitud_id":"granted"}]`
+	for range 2 {
+		require.JSONEq(t, `[{"ok":true,"room":"solicitud_granted"}]`, c.event(unsubscribe, "38"))
+		require.Zero(t, r.presence.in("solicitud_granted", "c"))
+	}
+	c.close()
+	r.eventually("all rooms are left", func() bool { return r.presence.in("solicitud_own", "c") == 0 })
+}
+
+func TestSubscribeWithoutAck(t *testing.T) {
+	r := newRig(t, nil)
+	c, _ := r.connect("client:c")
+	for _, bad := range []string{`42["subscribe_solicitud"]`, `42["unsubscribe_solicitud","x"]`, `42["subscribe_solicitud",{"solicitud_id":"other"}]`} {
+		require.Contains(t, c.event(bad, `2["error",`), `"message"`)
+	}
+	c.send(`42["unknown_event",{}]`)
+	require.Contains(t, c.event(`421["ping"]`, "31"), "timestamp", "an unknown event costs nothing")
+}
+
+func TestSubscribeLimit(t *testing.T) {
+	r := newRig(t, func(c *Config, _ *Deps) { c.MaxRooms = 1 })
+	c, _ := r.connect("advisor:a")
+	require.Contains(t, c.event(`421["subscribe_solicitud",{"solicitud_id":1}]`, "31"), `"ok":true`)
+	require.Contains(t, c.event(`422["subscribe_solicitud",{"solicitud_id":2}]`, "32"), `"code":"too_many_rooms"`)
+}
+
+func TestPanicCostsOneMessage(t *testing.T) {
+	r := newRig(t, nil)
+	c, _ := r.connect("advisor:panic")
+	c.send(`421["subscribe_solicitud",{"solicitud_id":1}]`)
+	require.Contains(t, c.event(`422["ping"]`, "32"), "timestamp")
+	require.Equal(t, uint64(1), r.Stats().Panics)
+}
+
+func TestSocketWithoutSessionIsClosed(t *testing.T) {
+	r := newRig(t, nil)
+	r.io.Use(func(s *socket.Socket, next func(*socket.ExtendedError)) {
+		s.SetData(nil)
+		next(nil)
+	})
+	c := r.dial(`{"token":"client:c"}`, nil)
+	for c.next() != "" {
+		continue
+	}
+	require.Zero(t, r.presence.user("client:c"))
+}
+
+func TestOrigins(t *testing.T) {
+	r := newRig(t, func(c *Config, _ *Deps) { c.Origins = []string{"https://app.example/"} })
+	get := func(origin string) *http.Response {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/socket.io/?EIO=4&transport=polling", nil)
+		require.NoError(t, err)
+		if origin != "" {
+			req.Header.Set("Origin", origin)
+		}
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		return res
+	}
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	require.Equal(t, http.StatusOK, get("").StatusCode)
+	require.Equal(t, http.StatusOK, get(r.url).StatusCode, "the node's own host")
+	allowed := get("https://app.example")
+	require.Equal(t, http.StatusOK, allowed.StatusCode)
+	require.Equal(t, "https://app.example", allowed.Header.Get("Access-Control-Allow-Origin"))
+	require.Equal(t, "true", allowed.Header.Get("Access-Control-Allow-Credentials"))
+	for _, foreign := range []string{"https://evil.example", "null", "https://app.example.evil"} {
+		require.Equal(t, http.StatusForbidden, get(foreign).StatusCode)
+	}
+	require.True(t, newOriginList([]string{"*"}).listed("https://anything.example"))
+}
+
+func TestDrain(t *testing.T) {
+	r := newRig(t, func(c *Config, _ *Deps) { c.DrainTimeout = deadline })
+	var clients []*client
+	for _, user := range []string{"a", "b", "c"} {
+		c, _ := r.connect("advisor:" + user)
+		clients = append(clients, c)
+	}
+	r.cfg.DrainTimeout = 2 * time.Second
+	require.NoError(t, r.Drain(context.Background()))
+	for _, c := range clients {
+		require.Empty(t, c.next(), "closed without a DISCONNECT packet, after which clients would not reconnect")
+	}
+	require.Zero(t, r.Stats().Connections)
+	res, err := http.Get(r.url + "/socket.io/?EIO=4&transport=polling")
+	require.NoError(t, err)
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	_ = res.Body.Close()
+	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+}
+
+func TestCloseAll(t *testing.T) {
+	r := newRig(t, nil)
+	c, _ := r.connect("advisor:a")
+	r.CloseAll()
+	require.Empty(t, c.next())
+	r.eventually("the socket has gone", func() bool { return r.presence.user("advisor:a") == 0 })
+	_, _ = r.connect("advisor:a")
+}
+
+func TestMemberAnnouncement(t *testing.T) {
+	a, err := MemberAnnouncement(true, presence.Member{Room: "solicitud_1", User: "u", Role: "client"})
+	require.NoError(t, err)
+	require.JSONEq(t, `{"user_id":"u","role":"client","room":"solicitud_1"}`, string(a.Data))
+	a.Data = nil
+	require.Equal(t, Announcement{Event: "user_joined", Rooms: []string{"solicitud_1"}, Except: []string{"user_u"}}, a)
+	a, err = MemberAnnouncement(false, presence.Member{Room: "r", User: "u"})
+	require.NoError(t, err)
+	require.Equal(t, "user_left", a.Event)
+}
+
+func TestSessionAsOthersSeeIt(t *testing.T) {
+	raw, err := json.Marshal(&session{identity: auth.Identity{User: `q"`, Role: "client", TokenID: "secret"}})
+	require.NoError(t, err)
+	require.JSONEq(t, `{"user_id":"q\"","role":"client"}`, string(raw))
+}
+
+func TestUnknownErrorIsNotShown(t *testing.T) {
+	require.Equal(t, &wireError{Code: "internal", Message: "the request failed"}, answerOf(errors.New("password: hunter2")))
+}
+
+func TestNewChecks(t *testing.T) {
+	_, err := New(Config{}, Deps{})
+	for _, field := range []string{"Name", "Path", "MaxConnections", "MaxRooms", "PingInterval", "PingTimeout", "ConnectTimeout", "AdmitTimeout", "MaxPayload", "DrainTimeout"} {
+		require.ErrorContains(t, err, field)
+	}
+	cfg := DefaultConfig()
+	cfg.Name = "n"
+	require.NoError(t, cfg.Validate())
+	_, err = New(cfg, Deps{})
+	require.ErrorContains(t, err, "dependency")
+}

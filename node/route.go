@@ -1,0 +1,211 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/teloo/realtime-gateway/node/auth"
+	"github.com/teloo/realtime-gateway/streams"
+)
+
+// maxUserIDs bounds the receivers of one notificacion.
+const maxUserIDs = 1000
+
+// The gateway's roles; each is also the room of its sockets.
+const (
+	RoleAdmin   = "admin"
+	RoleAdvisor = "advisor"
+	RoleClient  = "client"
+)
+
+// Dead-letter reasons of routing.
+const (
+	reasonBadID   = "bad_id"
+	reasonNoRoute = "no_route"
+)
+
+var errNoRoom = errors.New("the event names nobody who could receive it")
+
+// Router maps events to rooms. It is immutable and safe for concurrent use.
+type Router struct {
+	roles map[string]string
+}
+
+// NewRouter returns a Router that knows roles, a table from a role's name in lower case to the gateway's role.
+func NewRouter(roles map[string]string) *Router {
+	known := maps.Clone(roles)
+	for _, role := range roles {
+		known[role] = role
+	}
+	return &Router{roles: known}
+}
+
+// Route maps ev with the default roles; see [Router.Route].
+func Route(ev streams.Event) (rooms []string, grants []streams.Grant, err error) {
+	return NewRouter(auth.DefaultConfig().Roles).Route(ev)
+}
+
+// Route says which rooms ev goes to, each once, and who is granted its solicitud's room by it. It depends on nothing
+// but its argument. ev.Rooms, when not nil, replace the table. An error is a *streams.RejectError with reason bad_id or
+// no_route.
+func (r *Router) Route(ev streams.Event) (rooms []string, grants []streams.Grant, err error) {
+	var data map[string]json.RawMessage
+	if err := json.Unmarshal(ev.Data, &data); err != nil {
+		return nil, nil, &streams.RejectError{Reason: "bad_data", Err: err}
+	}
+	ids, err := readIDs(data)
+	if err != nil {
+		return nil, nil, &streams.RejectError{Reason: reasonBadID, Err: err}
+	}
+	table, grants, err := r.table(ev.Name, ids, data)
+	if ev.Rooms != nil {
+		table, err = explicit(ev.Rooms)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return distinct(table), grants, nil
+}
+
+// eventIDs are the ids that routing reads from an event's data; "" is an absent one.
+type eventIDs struct {
+	solicitud, client, advisor string
+}
+
+func readIDs(data map[string]json.RawMessage) (eventIDs, error) {
+	var ids eventIDs
+	var errs [3]error
+	ids.solicitud, errs[0] = fieldID(data, "solicitud_id")
+	ids.client, errs[1] = fieldID(data, "client_id")
+	ids.advisor, errs[2] = fieldID(data, "advisor_id")
+	return ids, errors.Join(errs[:]...)
+}
+
+func (r *Router) table(name string, ids eventIDs, data map[string]json.RawMessage) ([]string, []streams.Grant, error) {
+	kind, _, _ := strings.Cut(name, "_")
+	switch kind {
+	case "solicitud":
+		rooms, err := solicitudRooms(ids, ids.client)
+		if name == "solicitud_created" {
+			rooms = append(rooms, RoleAdvisor)
+		}
+		return rooms, grantsOf(ids), err
+	case "oferta":
+		rooms, err := solicitudRooms(ids, ids.advisor, ids.client)
+		return rooms, grantsOf(ids), err
+	case "evaluacion":
+		rooms, err := solicitudRooms(ids, ids.advisor, ids.client)
+		return rooms, nil, err
+	case "notificacion":
+		rooms, err := r.notificacionRooms(data)
+		return rooms, nil, err
+	default:
+		return nil, nil, noRoute("%q is of no known kind", kind)
+	}
+}
+
+func solicitudRooms(ids eventIDs, users ...string) ([]string, error) {
+	if ids.solicitud == "" {
+		return nil, noRoute("solicitud_id is missing")
+	}
+	rooms := []string{SolicitudRoom(ids.solicitud)}
+	for _, user := range users {
+		if user != "" {
+			rooms = append(rooms, UserRoom(user))
+		}
+	}
+	return append(rooms, RoleAdmin), nil
+}
+
+// notificacionRooms takes the first of user_id, role and user_ids that is given: a message for one person must not
+// reach a whole role because both are named.
+func (r *Router) notificacionRooms(data map[string]json.RawMessage) ([]string, error) {
+	user, err := fieldID(data, "user_id")
+	if err != nil {
+		return nil, &streams.RejectError{Reason: reasonBadID, Err: err}
+	}
+	if user != "" {
+		return []string{UserRoom(user)}, nil
+	}
+	name, err := fieldID(data, "role")
+	if err != nil {
+		return nil, &streams.RejectError{Reason: reasonBadID, Err: err}
+	}
+	if name != "" {
+		role, ok := r.roles[strings.ToLower(name)]
+		if !ok {
+			return nil, noRoute("role %q is unknown", name)
+		}
+		return []string{role}, nil
+	}
+	return userRooms(data["user_ids"])
+}
+
+func userRooms(raw json.RawMessage) ([]string, error) {
+	var users []json.RawMessage
+	if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &users); err != nil {
+			return nil, &streams.RejectError{Reason: reasonBadID, Err: fmt.Errorf("user_ids: %w", ErrBadID)}
+		}
+	}
+	if len(users) > maxUserIDs {
+		return nil, &streams.RejectError{Reason: reasonBadID, Err: fmt.Errorf("user_ids has %d, at most %d", len(users), maxUserIDs)}
+	}
+	rooms := make([]string, 0, len(users))
+	for _, raw := range users {
+		user, err := parseID(raw)
+		if err != nil || user == "" {
+			return nil, &streams.RejectError{Reason: reasonBadID, Err: fmt.Errorf("user_ids: %w", ErrBadID)}
+		}
+		rooms = append(rooms, UserRoom(user))
+	}
+	if len(rooms) == 0 {
+		return nil, noRoute("none of user_id, role and user_ids is given")
+	}
+	return rooms, nil
+}
+
+func explicit(rooms []string) ([]string, error) {
+	for _, room := range rooms {
+		if !validRoom(room) {
+			return nil, &streams.RejectError{Reason: reasonBadID, Err: fmt.Errorf("rooms: %w", ErrBadID)}
+		}
+	}
+	if len(rooms) == 0 {
+		return nil, noRoute("rooms is empty")
+	}
+	return rooms, nil
+}
+
+func grantsOf(ids eventIDs) []streams.Grant {
+	if ids.solicitud == "" {
+		return nil
+	}
+	var grants []streams.Grant
+	for _, user := range distinct([]string{ids.client, ids.advisor}) {
+		if user != "" {
+			grants = append(grants, streams.Grant{Solicitud: ids.solicitud, User: user})
+		}
+	}
+	return grants
+}
+
+// distinct drops repetitions and keeps the order.
+func distinct(items []string) []string {
+	seen := make(map[string]struct{}, len(items))
+	kept := items[:0:0]
+	for _, item := range items {
+		if _, ok := seen[item]; !ok {
+			seen[item] = struct{}{}
+			kept = append(kept, item)
+		}
+	}
+	return kept
+}
+
+func noRoute(format string, args ...any) error {
+	return &streams.RejectError{Reason: reasonNoRoute, Err: fmt.Errorf("%w: %s", errNoRoom, fmt.Sprintf(format, args...))}
+}

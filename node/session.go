@@ -1,0 +1,142 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"github.com/zishang520/socket.io/servers/socket/v3"
+
+	"github.com/teloo/realtime-gateway/node/auth"
+	"github.com/teloo/realtime-gateway/presence"
+)
+
+// session is what the node keeps for one connected socket.
+type session struct {
+	identity auth.Identity
+	// release gives the seat back.
+	release func()
+
+	mu sync.Mutex
+	// ended is set when the socket has gone; nothing joins after it. Guarded by mu.
+	ended bool
+	// solicitudes are the solicitud rooms that the socket subscribed to. Guarded by mu.
+	solicitudes map[string]struct{}
+}
+
+// MarshalJSON is what other nodes see of a socket in fetchSockets: whom it belongs to, nothing else.
+func (s *session) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		UserID string `json:"user_id"`
+		Role   string `json:"role"`
+	}{s.identity.User, s.identity.Role})
+}
+
+// connectedEvent is the payload of `connected`.
+type connectedEvent struct {
+	UserID    string   `json:"user_id"`
+	Role      string   `json:"role"`
+	Rooms     []string `json:"rooms"`
+	Node      string   `json:"node"`
+	Recovered bool     `json:"recovered"`
+}
+
+// onConnection runs on the socket's own queue, before any of its events.
+func (n *Node) onConnection(args ...any) {
+	s, ok := args[0].(*socket.Socket)
+	if !ok {
+		return
+	}
+	sess, ok := s.Data().(*session)
+	if !ok {
+		s.Disconnect(true)
+		return
+	}
+	n.open.Add(1)
+	n.connects.Add(1)
+	n.deps.Presence.Connect(sess.identity.User, sess.identity.Role)
+	end := sync.OnceFunc(func() { n.onEnd(sess) })
+	_ = s.On("disconnect", func(...any) { end() })
+	n.listen(s, sess)
+
+	rooms := []string{sess.identity.Role, UserRoom(sess.identity.User)}
+	for _, room := range rooms {
+		s.Join(socket.Room(room))
+	}
+	n.emit(s, "connected", connectedEvent{
+		UserID: sess.identity.User, Role: sess.identity.Role, Rooms: rooms, Node: n.cfg.Name, Recovered: s.Recovered(),
+	})
+	// A transport that closed while the library was still announcing the socket is never reported to it.
+	if !s.Connected() || !transportOpen(s) {
+		s.Disconnect(false)
+		end()
+	}
+}
+
+// onEnd runs once for each connected socket, when it has gone.
+func (n *Node) onEnd(sess *session) {
+	sess.leaveAll(n.deps.Presence)
+	n.deps.Presence.Disconnect(sess.identity.User, sess.identity.Role)
+	n.open.Add(-1)
+	sess.release()
+}
+
+func (s *session) member(room string) presence.Member {
+	return presence.Member{Room: room, User: s.identity.User, Role: s.identity.Role}
+}
+
+// enter records that the socket is in room, here and in p, which is told under the lock so that leaveAll cannot come
+// in between. It fails when the socket has limit rooms.
+func (s *session) enter(p Presence, room string, limit int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, in := s.solicitudes[room]; in || s.ended {
+		return nil
+	}
+	if len(s.solicitudes) >= limit {
+		return errTooManyRooms
+	}
+	if s.solicitudes == nil {
+		s.solicitudes = make(map[string]struct{})
+	}
+	p.Join(s.member(room))
+	s.solicitudes[room] = struct{}{}
+	return nil
+}
+
+// exit forgets room, if the socket was in it.
+func (s *session) exit(p Presence, room string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, in := s.solicitudes[room]; in {
+		delete(s.solicitudes, room)
+		p.Leave(s.member(room))
+	}
+}
+
+// leaveAll ends the session: it leaves its rooms and enters none any more.
+func (s *session) leaveAll(p Presence) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	for room := range s.solicitudes {
+		p.Leave(s.member(room))
+	}
+	s.solicitudes = nil
+}
+
+// emit sends an event of the gateway's own to one socket.
+func (n *Node) emit(s *socket.Socket, event string, payload any) {
+	if err := s.Emit(event, payload); err != nil {
+		n.log.Error("emit failed", "event", event, "err", err)
+	}
+}
+
+// recovered turns a panic of a handler into a counted error, so that it costs that one message.
+func (n *Node) recovered(event string) {
+	if fault := recover(); fault != nil {
+		n.panics.Add(1)
+		n.log.Error("handler panicked", "event", event, "err", fmt.Sprint(fault), "stack", string(debug.Stack()))
+	}
+}

@@ -1,0 +1,103 @@
+-- Settles a run of entries in the stream's order: each is acknowledged together with its log entry or dead letter.
+--
+-- KEYS[1] event stream  KEYS[2] log  KEYS[3] dead letters  KEYS[4] last committed id
+-- KEYS[5..] of each entry in turn: its idempotency key if it has one, then its grants' keys
+-- ARGV[1] group  ARGV[2] log age, ms  ARGV[3] log cap, entries  ARGV[4] idempotency TTL, ms  ARGV[5] grant TTL, ms
+-- ARGV[6] number of entries, ids ascending; then of each entry:
+--   id, target ("l" log, "d" dead), "1" if it has an idempotency key, number of grants, user of each grant,
+--   number of strings that follow, field and value pairs of the new entry
+--
+-- Reply: { outcomes, cut, error, failed grants }
+--   outcomes: one letter for each settled entry from the first on: r relayed, d dead letter, s seen event_id,
+--             g not pending any more (another node settled it); shorter than the run if an older entry is pending
+--             elsewhere or a write failed
+--   cut: log entries younger than the log age that the cap removed   error: of the write that failed, or ""
+-- Raises NOGROUP.
+--
+-- The snapshot of the smallest pending ids holds while the script runs. An entry is added before it is acknowledged,
+-- since Redis refuses XADD but not XACK when it is out of memory, and an acknowledged entry would be lost.
+
+local events, log, dead, committed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local group, n = ARGV[1], tonumber(ARGV[6])
+
+-- Decimal text compares by length, then by byte: exact for 64 bits, where Lua's numbers are not.
+local function older(a, b)
+  local ams, aseq = string.match(a, '^(%d+)-(%d+)$')
+  local bms, bseq = string.match(b, '^(%d+)-(%d+)$')
+  if ams == bms then ams, bms = aseq, bseq end
+  if #ams ~= #bms then return #ams < #bms end
+  return ams < bms
+end
+
+local function failed(reply)
+  return type(reply) == 'table' and reply['err']
+end
+
+local pending = redis.call('XPENDING', events, group, '-', '+', n)
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local expiry = string.format('%.0f', now + tonumber(ARGV[5]))
+
+local outcomes, acks = {}, {}
+local relayed, badGrants, fault = false, 0, ''
+local head, key, arg = 1, 5, 7
+
+for i = 1, n do
+  local id, target, hasSeen, grants = ARGV[arg], ARGV[arg + 1], ARGV[arg + 2] == '1', tonumber(ARGV[arg + 3])
+  local users = arg + 4
+  local count = tonumber(ARGV[users + grants])
+  local first = users + grants + 1
+  arg = first + count
+  local seen = nil
+  if hasSeen then
+    seen = KEYS[key]
+    key = key + 1
+  end
+  local grantKeys = key
+  key = key + grants
+
+  local smallest = pending[head] and pending[head][1]
+  if not smallest or older(id, smallest) then
+    outcomes[i] = 'g'
+  elseif smallest ~= id then
+    break
+  else
+    local outcome = target == 'd' and 'd' or 'r'
+    if outcome == 'r' and seen then
+      local by = redis.pcall('GET', seen)
+      if by and not failed(by) and by ~= id then outcome = 's' end
+    end
+    if outcome ~= 's' then
+      local added = redis.pcall('XADD', outcome == 'd' and dead or log, '*', unpack(ARGV, first, first + count - 1))
+      if failed(added) then
+        fault = added['err']
+        break
+      end
+    end
+    if outcome == 'r' then
+      relayed = true
+      if seen then redis.pcall('SET', seen, id, 'PX', ARGV[4]) end
+      for g = 1, grants do
+        local granted = redis.pcall('ZADD', KEYS[grantKeys + g - 1], 'GT', expiry, ARGV[users + g - 1])
+        if failed(granted) then badGrants = badGrants + 1 end
+      end
+    end
+    outcomes[i] = outcome
+    acks[#acks + 1] = id
+    head = head + 1
+  end
+end
+
+local cut = 0
+if #acks > 0 then
+  redis.call('XACK', events, group, unpack(acks))
+  redis.call('SET', committed, acks[#acks])
+end
+if relayed then
+  redis.pcall('XTRIM', log, 'MINID', '~', string.format('%.0f', math.max(0, now - tonumber(ARGV[2]))))
+  if redis.call('XLEN', log) > tonumber(ARGV[3]) then
+    local removed = redis.pcall('XTRIM', log, 'MAXLEN', '~', ARGV[3])
+    if not failed(removed) then cut = removed end
+  end
+end
+return { table.concat(outcomes), cut, fault, badGrants }

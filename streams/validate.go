@@ -1,0 +1,96 @@
+package streams
+
+import (
+	"encoding/json"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of what comes from outside.
+const (
+	// MaxDataBytes is the largest data of an event.
+	MaxDataBytes = 64 << 10
+	// MaxRooms is how many rooms one event may name.
+	MaxRooms = 100
+
+	maxIDBytes      = 128
+	maxSuffix       = 64
+	maxPayloadBytes = 2 * MaxDataBytes
+)
+
+// validID tells whether s is 1 to 128 bytes of UTF-8 without control characters.
+func validID(s string) bool {
+	if s == "" || len(s) > maxIDBytes {
+		return false
+	}
+	for i := 0; i < len(s); {
+		if b := s[i]; b < utf8.RuneSelf {
+			if b < 0x20 || b == 0x7f {
+				return false
+			}
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && n == 1 || unicode.IsControl(r) {
+			return false
+		}
+		i += n
+	}
+	return true
+}
+
+// validName tells whether s is one of the four kinds, an underscore, and 1 to 64 of a-z, 0-9 and underscore.
+func validName(s string) bool {
+	kind, rest, found := strings.Cut(s, "_")
+	if !found || rest == "" || len(rest) > maxSuffix {
+		return false
+	}
+	switch kind {
+	case "solicitud", "oferta", "evaluacion", "notificacion": //nolint:misspell // Spanish
+	default:
+		return false
+	}
+	for i := range len(rest) {
+		b := rest[i]
+		if b != '_' && (b < '0' || b > '9') && (b < 'a' || b > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+// validObject tells whether data is one JSON object in valid UTF-8: a frame with anything else would end connections.
+func validObject(data []byte) bool {
+	for _, b := range data {
+		switch b {
+		case ' ', '\t', '\r', '\n':
+			continue
+		case '{':
+			return utf8.Valid(data) && json.Valid(data)
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// validTraceParent checks the W3C form version-trace-parent-flags.
+func validTraceParent(s string) bool {
+	const length = 55
+	if len(s) != length || s[2] != '-' || s[35] != '-' || s[52] != '-' || s[:2] == "ff" {
+		return false
+	}
+	return isHex(s[:2]) && isHex(s[53:]) && isHex(s[3:35]) && isHex(s[36:52]) &&
+		strings.Trim(s[3:35], "0") != "" && strings.Trim(s[36:52], "0") != ""
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if b := s[i]; (b < '0' || b > '9') && (b < 'a' || b > 'f') {
+			return false
+		}
+	}
+	return true
+}
