@@ -103,6 +103,9 @@ const (
 	fromFile    Source = ".env"
 )
 
+// pythonLevels are names of levels that deployments of the original service use and slog doesn't know.
+var pythonLevels = map[string]string{"WARNING": "warn", "CRITICAL": "error"}
+
 // reading is a configuration with everything that was found wrong or odd in it. Config is usable only without faults.
 type reading struct {
 	Config   Config
@@ -155,9 +158,11 @@ func parseConfig(vars map[string]string) reading {
 		}
 		trimmed[name] = value
 	}
+	if name, ok := pythonLevels[strings.ToUpper(trimmed["LOG_LEVEL"])]; ok {
+		trimmed["LOG_LEVEL"] = name
+	}
 	err := env.ParseWithOptions(&r.Config, env.Options{
 		Environment: trimmed,
-		FuncMap:     map[reflect.Type]env.ParserFunc{reflect.TypeFor[slog.Level](): parseLevel},
 		OnSet: func(name string, _ any, isDefault bool) {
 			r.Sources[name] = fromEnv
 			if isDefault || trimmed[name] == "" {
@@ -229,22 +234,6 @@ func parseProblem(pe env.ParseError, value string) string {
 	}
 }
 
-// parseLevel accepts slog's names and Python's (WARNING, CRITICAL), which the original service's deployments use.
-func parseLevel(s string) (any, error) {
-	switch strings.ToLower(s) {
-	case "debug":
-		return slog.LevelDebug, nil
-	case "info":
-		return slog.LevelInfo, nil
-	case "warn", "warning":
-		return slog.LevelWarn, nil
-	case "error", "critical":
-		return slog.LevelError, nil
-	default:
-		return nil, errors.New("unknown level")
-	}
-}
-
 // complete fills in the defaults that depend on the machine or on other variables, and returns those by field.
 func (c *Config) complete() map[string]string {
 	derived := map[string]string{}
@@ -258,7 +247,8 @@ func (c *Config) complete() map[string]string {
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
 		host = hostAddr()
 	}
-	if c.Port > 0 {
+	// From a faulty value follows nothing: it would only be a second fault.
+	if isHost(host) && c.Port > 0 && c.Port <= 65535 {
 		set("AdvertiseAddr", &c.AdvertiseAddr, net.JoinHostPort(host, strconv.Itoa(c.Port)))
 	}
 	if len(c.ClusterSeeds) > 0 {

@@ -1,18 +1,11 @@
 package main
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"errors"
-	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/teloo/realtime-gateway/node/auth"
 )
 
 // algorithms are those that JWT_ALGORITHM may name.
@@ -24,8 +17,11 @@ var algorithms = []string{
 var policies = []string{"any", "granted", "none"}
 
 func (c *Config) checkAccess(k *checker) {
-	for _, a := range c.JWTAlgorithm {
+	for i, a := range c.JWTAlgorithm {
 		k.oneOf("JWT_ALGORITHM", a, algorithms...)
+		if slices.Contains(c.JWTAlgorithm[:i], a) {
+			k.fault("JWT_ALGORITHM", "%s stands there twice", a)
+		}
 	}
 	if len(c.JWTAlgorithm) == 0 {
 		k.fault("JWT_ALGORITHM", "the list is empty")
@@ -34,6 +30,8 @@ func (c *Config) checkAccess(k *checker) {
 	switch n := len(c.JWTSecretKey); {
 	case hs && n == 0:
 		k.fault("JWT_SECRET_KEY", "is not set; %s needs it", strings.Join(c.JWTAlgorithm, ","))
+	case hs && strings.HasPrefix(strings.TrimSpace(string(c.JWTSecretKey)), "-----BEGIN"):
+		k.fault("JWT_SECRET_KEY", "is a PEM key; that belongs in JWT_PUBLIC_KEY_PATH, with an RS, PS, ES or EdDSA algorithm")
 	case hs && c.production() && n < minSecret:
 		k.fault("JWT_SECRET_KEY", "has %d bytes; production needs %d or more", n, minSecret)
 	}
@@ -75,61 +73,23 @@ func (c *Config) checkPublicKey(k *checker) {
 	}
 }
 
+// checkKeyFile has the verifier's package try the file.
 func (c *Config) checkKeyFile(k *checker) {
-	content, err := os.ReadFile(c.JWTPublicKeyPath)
-	if err != nil {
-		k.fault("JWT_PUBLIC_KEY_PATH", "%s cannot be read: %v", quote(c.JWTPublicKeyPath), errors.Unwrap(err))
-		return
-	}
-	key, err := parsePublicKey(content)
-	if err != nil {
-		k.fault("JWT_PUBLIC_KEY_PATH", "%s holds no RSA, EC or Ed25519 public key in PEM", quote(c.JWTPublicKeyPath))
-		return
-	}
+	cfg := auth.DefaultConfig()
+	cfg.PublicKeyPath = c.JWTPublicKeyPath
+	cfg.Algorithms = nil
 	for _, a := range c.JWTAlgorithm {
-		if !isHMAC(a) && slices.Contains(algorithms, a) && !keyFits(a, key) {
-			k.fault("JWT_PUBLIC_KEY_PATH", "%s holds %s, which is no key of %s", quote(c.JWTPublicKeyPath), describeKey(key), a)
+		if !isHMAC(a) && slices.Contains(algorithms, a) && !slices.Contains(cfg.Algorithms, a) {
+			cfg.Algorithms = append(cfg.Algorithms, a)
 		}
 	}
-}
-
-func parsePublicKey(pem []byte) (crypto.PublicKey, error) {
-	if key, err := jwt.ParseRSAPublicKeyFromPEM(pem); err == nil {
-		return key, nil
+	if len(cfg.Algorithms) == 0 {
+		return
 	}
-	if key, err := jwt.ParseECPublicKeyFromPEM(pem); err == nil {
-		return key, nil
-	}
-	return jwt.ParseEdPublicKeyFromPEM(pem)
-}
-
-// keyFits reports whether a public key can check the algorithm's signatures.
-func keyFits(algorithm string, key crypto.PublicKey) bool {
-	switch key := key.(type) {
-	case *rsa.PublicKey:
-		return strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")
-	case *ecdsa.PublicKey:
-		return algorithm == ecAlgorithm(key)
-	case ed25519.PublicKey:
-		return algorithm == "EdDSA"
-	default:
-		return false
-	}
-}
-
-// ecAlgorithm is the one algorithm of a curve.
-func ecAlgorithm(key *ecdsa.PublicKey) string {
-	return map[int]string{256: "ES256", 384: "ES384", 521: "ES512"}[key.Params().BitSize]
-}
-
-func describeKey(key crypto.PublicKey) string {
-	switch key := key.(type) {
-	case *rsa.PublicKey:
-		return fmt.Sprintf("an RSA key of %d bits", key.N.BitLen())
-	case *ecdsa.PublicKey:
-		return "an EC key on " + key.Params().Name
-	default:
-		return "an Ed25519 key"
+	if err := cfg.Validate(); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			k.fault("JWT_PUBLIC_KEY_PATH", "%s", strings.TrimPrefix(line, "public key "))
+		}
 	}
 }
 
@@ -138,11 +98,8 @@ func isHMAC(algorithm string) bool { return strings.HasPrefix(algorithm, "HS") }
 // algorithmKinds reports which kinds of keys JWT_ALGORITHM needs.
 func (c *Config) algorithmKinds() (hs, asymmetric bool) {
 	for _, a := range c.JWTAlgorithm {
-		if isHMAC(a) {
-			hs = true
-		} else {
-			asymmetric = true
-		}
+		hs = hs || isHMAC(a)
+		asymmetric = asymmetric || !isHMAC(a) && slices.Contains(algorithms, a)
 	}
 	return hs, asymmetric
 }

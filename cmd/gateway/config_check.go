@@ -116,13 +116,18 @@ func (c *Config) checkCluster(k *checker) {
 		k.hostPort("ADVERTISE_ADDR", c.AdvertiseAddr)
 	}
 	if c.ClusterBind != "" {
-		host := k.hostPort("CLUSTER_BIND", c.ClusterBind)
-		if host != "" && net.ParseIP(host) == nil {
+		bind := c.ClusterBind
+		if strings.HasPrefix(bind, ":") {
+			bind = "0.0.0.0" + bind
+		}
+		if host := k.hostPort("CLUSTER_BIND", bind); host != "" && net.ParseIP(host) == nil {
 			k.fault("CLUSTER_BIND", "%s is not an IP address", quote(host))
 		}
 	}
 	if c.ClusterAdvertise != "" {
-		k.hostPort("CLUSTER_ADVERTISE", c.ClusterAdvertise)
+		if !isHost(c.ClusterAdvertise) {
+			k.hostPort("CLUSTER_ADVERTISE", c.ClusterAdvertise)
+		}
 		if !c.gossips() {
 			k.fault("CLUSTER_ADVERTISE", "is set, but neither CLUSTER_SEEDS nor CLUSTER_BIND is")
 		}

@@ -75,6 +75,9 @@ func explain(router *node.Router, fields map[string]any) explanation {
 		var reject *streams.RejectError
 		if errors.As(err, &reject) {
 			x.Dead = reject.Reason
+			if reject.Err != nil {
+				x.Error = reject.Err.Error()
+			}
 		}
 	}
 	return x

@@ -99,7 +99,6 @@ type sending struct {
 	first, last int // lines of the batch
 
 	sent, rejected int
-	lastID         string
 }
 
 // line is one line of input, without its end.
@@ -238,10 +237,14 @@ func (s *sending) flush(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	ids, err := s.publisher.Publish(ctx, s.batch...)
+	for _, id := range ids {
+		if id != "" {
+			s.sent++
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("lines %d to %d, which may be written in part, to %s: %w", s.first, s.last, s.place, err)
 	}
-	s.sent += len(ids)
 	s.batch, s.batchBytes = s.batch[:0], 0
 	return nil
 }

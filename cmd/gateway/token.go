@@ -2,14 +2,11 @@ package main
 
 import (
 	"crypto"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/teloo/realtime-gateway/node/auth"
 )
@@ -27,9 +24,9 @@ type tokenCmd struct {
 
 // Run prints a signed token.
 func (t *tokenCmd) Run(a *app) error {
-	needs := []string{"JWT_ALGORITHM", "JWT_ROLES"}
-	if t.Key == "" {
-		needs = append(needs, "JWT_SECRET_KEY")
+	needs := []string{"JWT_ALGORITHM", "JWT_ROLES", "JWT_SECRET_KEY"}
+	if t.Key != "" {
+		needs = needs[:2]
 	}
 	c, err := a.config(needs...)
 	if err != nil {
@@ -48,66 +45,57 @@ func (t *tokenCmd) Run(a *app) error {
 	if r.Audience == "" {
 		r.Audience = c.JWTAudience
 	}
-	if err := t.sign(c, &r); err != nil {
+	token, err := t.sign(c, &r)
+	if err != nil {
 		return err
 	}
 	if !slices.Contains(c.JWTAlgorithm, r.Algorithm) {
 		fmt.Fprintf(a.stderr, "gateway: warning: JWT_ALGORITHM does not list %s, so a node with this configuration refuses the token\n", r.Algorithm)
 	}
-	token, err := auth.Mint(r)
-	if err != nil {
-		return err
-	}
 	_, err = fmt.Fprintln(a.stdout, token)
 	return err
 }
 
-// sign sets the request's key and algorithm.
-func (t *tokenCmd) sign(c Config, r *auth.MintRequest) error {
-	fits := isHMAC
+// sign signs with --key, else with JWT_SECRET_KEY, by --algorithm, else by the first algorithm that fits the key; it
+// sets the request's key and algorithm.
+func (t *tokenCmd) sign(c Config, r *auth.MintRequest) (string, error) {
+	fallback := "HS256"
 	if t.Key == "" {
 		r.Secret = []byte(c.JWTSecretKey)
+		if len(r.Secret) == 0 {
+			v, _ := lookup("JWT_SECRET_KEY")
+			return "", Faults{v.fault("is not set; give it, or a private key by --key")}
+		}
 	} else {
-		key, err := readPrivateKey(t.Key)
-		if err != nil {
-			return fmt.Errorf("--key: %w", err)
+		var err error
+		if r.Key, fallback, err = readPrivateKey(t.Key); err != nil {
+			return "", fmt.Errorf("--key: %w", err)
 		}
-		r.Key = key
-		fits = func(algorithm string) bool { return keyFits(algorithm, key.Public()) }
 	}
-	for _, algorithm := range append([]string{t.Algorithm}, slices.Concat(c.JWTAlgorithm, list(algorithms))...) {
-		if algorithm == "" {
-			continue
-		}
-		if fits(algorithm) && slices.Contains(algorithms, algorithm) {
-			r.Algorithm = algorithm
+	choice := []string{t.Algorithm}
+	if t.Algorithm == "" {
+		choice = append(slices.Clone(c.JWTAlgorithm), fallback)
+	}
+	var token string
+	var err error
+	for _, r.Algorithm = range choice {
+		if token, err = auth.Mint(*r); err == nil {
 			break
 		}
-		if algorithm == t.Algorithm {
-			return fmt.Errorf("--algorithm: the key does not sign %s", quote(algorithm))
-		}
 	}
-	if t.Key == "" && len(r.Secret) == 0 {
-		return Faults{mustLookup("JWT_SECRET_KEY").fault("is not set; give it, or a private key by --key")}
-	}
-	return nil
+	return token, err
 }
 
-func readPrivateKey(path string) (crypto.Signer, error) {
+// readPrivateKey also returns the key's usual algorithm.
+func readPrivateKey(path string) (crypto.Signer, string, error) {
 	pem, err := os.ReadFile(path) //nolint:gosec // the user names the file
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	if key, err := jwt.ParseRSAPrivateKeyFromPEM(pem); err == nil {
-		return key, nil
+	key, err := auth.ParseSigner(pem)
+	if err != nil {
+		return nil, "", err
 	}
-	if key, err := jwt.ParseECPrivateKeyFromPEM(pem); err == nil {
-		return key, nil
-	}
-	if key, err := jwt.ParseEdPrivateKeyFromPEM(pem); err == nil {
-		if signer, ok := key.(crypto.Signer); ok {
-			return signer, nil
-		}
-	}
-	return nil, errors.New("the file holds no RSA, EC or Ed25519 private key in PEM")
+	algorithm, err := auth.SignerAlgorithm(key)
+	return key, algorithm, err
 }

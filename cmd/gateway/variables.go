@@ -58,7 +58,7 @@ var variables = []variable{
 	{Name: "NODE_NAME", Group: "Cluster", Example: "gateway-0", Derived: "host name", Doc: "This node's name; no other node may have it."},
 	{Name: "ADVERTISE_ADDR", Example: "10.0.0.7:8003", Derived: "first address of the machine, `PORT`", Doc: "Where others reach this node's HTTP port, as `host:port`."},
 	{Name: "CLUSTER_BIND", Example: "0.0.0.0:7946", Derived: "`0.0.0.0:7946` with seeds, else no gossip", Doc: "Address and port for gossip, TCP and UDP."},
-	{Name: "CLUSTER_ADVERTISE", Example: "10.0.0.7:7946", Derived: "as bound", Doc: "Where others reach it, if that differs."},
+	{Name: "CLUSTER_ADVERTISE", Example: "10.0.0.7:7946", Derived: "as bound", Doc: "Where others reach it, as `host` or `host:port`, if that differs."},
 	{Name: "CLUSTER_SEEDS", Example: "gateway-headless:7946", Derived: "none", Doc: "Nodes to join, as `host` or `host:port`, comma-separated. Names are resolved again and again."},
 	{Name: "CLUSTER_SECRET", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Encrypts gossip; the same on all nodes."},
 
@@ -121,11 +121,6 @@ func variableOfField(field string) variable {
 		}
 	}
 	return variable{Name: field}
-}
-
-func mustLookup(name string) variable {
-	v, _ := lookup(name)
-	return v
 }
 
 func lookup(name string) (variable, bool) {

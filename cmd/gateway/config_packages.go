@@ -1,0 +1,135 @@
+package main
+
+import (
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/teloo/realtime-gateway/adapter"
+	"github.com/teloo/realtime-gateway/api"
+	"github.com/teloo/realtime-gateway/node"
+	"github.com/teloo/realtime-gateway/node/auth"
+	"github.com/teloo/realtime-gateway/node/gossip"
+	"github.com/teloo/realtime-gateway/presence"
+	"github.com/teloo/realtime-gateway/streams"
+)
+
+// identity is this process' name in Redis and gossip: a restarted process is not its dead self.
+func (c Config) identity(start time.Time) string {
+	return c.NodeName + ":" + strconv.FormatInt(start.UnixMilli(), 10)
+}
+
+// logMaxAge is how long the log is kept: a client that lost its connection at the window's end still finds all of it.
+func (c Config) logMaxAge() time.Duration { return 2 * c.RecoveryWindow }
+
+func (c Config) streamsConfig(identity string) streams.Config {
+	s := streams.DefaultConfig()
+	s.Prefix = c.RedisPrefix
+	s.Consumer = identity
+	s.DedupeTTL = c.DedupeTTL
+	s.GrantTTL = c.GrantTTL
+	s.LogMaxAge = c.logMaxAge()
+	s.LogMaxEntries = c.LogMaxEntries
+	return s
+}
+
+func (c Config) adapterConfig(identity string) adapter.Config {
+	a := adapter.DefaultConfig()
+	a.Prefix = c.RedisPrefix
+	a.UID = identity
+	a.LogMaxAge = c.logMaxAge()
+	a.LogMaxEntries = c.LogMaxEntries
+	// A quiet log keeps a position only if one is written more often than the log is trimmed.
+	a.PositionEvery = min(a.PositionEvery, a.LogMaxAge/4)
+	a.Sharded = c.RedisMode == redisCluster
+	return a
+}
+
+// gossipConfig is of use if gossips.
+func (c Config) gossipConfig(identity string) gossip.Config {
+	g := gossip.DefaultConfig()
+	g.Bind = c.ClusterBind
+	g.Advertise = c.ClusterAdvertise
+	for _, seed := range c.ClusterSeeds {
+		if isHost(seed) {
+			seed = net.JoinHostPort(seed, gossipPort)
+		}
+		g.Seeds = append(g.Seeds, seed)
+	}
+	g.Secret = []byte(c.ClusterSecret)
+	g.Identity = identity
+	g.Meta = gossip.Meta{Name: c.NodeName, Addr: c.AdvertiseAddr, Version: buildVersion()}
+	return g
+}
+
+func (c Config) budgetConfig() gossip.BudgetConfig {
+	b := gossip.DefaultBudgetConfig()
+	b.PerSecond = float64(c.ConnectRate)
+	return b
+}
+
+func (c Config) presenceConfig(identity string) presence.Config {
+	p := presence.DefaultConfig()
+	p.Prefix = c.RedisPrefix
+	p.Node = identity
+	p.Name = c.NodeName
+	p.Addr = c.AdvertiseAddr
+	p.Version = buildVersion()
+	p.LogKey = c.RedisPrefix + ":log"
+	p.Window = c.RecoveryWindow
+	p.Roles = roles
+	p.Sharded = c.RedisMode == redisCluster
+	return p
+}
+
+func (c Config) authConfig() auth.Config {
+	a := auth.DefaultConfig()
+	a.Algorithms = c.JWTAlgorithm
+	a.Secret = []byte(c.JWTSecretKey)
+	a.PublicKeyPath = c.JWTPublicKeyPath
+	a.JWKSURL = c.JWTJWKSURL
+	a.Issuer = c.JWTIssuer
+	a.Audience = c.JWTAudience
+	a.Roles = c.JWTRoles
+	return a
+}
+
+func (c Config) subscribePolicy() auth.Policy {
+	p := make(auth.Policy, len(c.SubscribePolicy))
+	for role, access := range c.SubscribePolicy {
+		p[role] = auth.Access(access)
+	}
+	return p
+}
+
+func (c Config) nodeConfig() node.Config {
+	n := node.DefaultConfig()
+	n.Name = c.NodeName
+	n.MaxConnections = c.WSMaxConnections
+	n.PingInterval = c.PingInterval
+	n.PingTimeout = c.PingTimeout
+	n.ConnectTimeout = c.ConnectTimeout
+	n.MaxPayload = int64(c.MaxPayload)
+	n.Origins = c.CORSOrigins
+	n.DrainTimeout = c.DrainTimeout
+	return n
+}
+
+func (c Config) apiConfig() api.Config {
+	a := api.DefaultConfig()
+	a.Version = buildVersion()
+	a.Node = c.NodeName
+	a.Origins = c.CORSOrigins
+	return a
+}
+
+// logger writes to the program's standard error; every record carries the node's name.
+func (a *app) logger(c Config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	var h slog.Handler = slog.NewJSONHandler(a.stderr, options)
+	if c.LogFormat == "text" {
+		h = slog.NewTextHandler(a.stderr, options)
+	}
+	return slog.New(h).With("node", c.NodeName)
+}
