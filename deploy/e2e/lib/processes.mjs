@@ -135,10 +135,11 @@ export class Processes {
   }
 
   async stop() {
-    // Last started, first stopped: nodes before the Redis they say goodbye to.
-    for (const p of this.all.toReversed()) {
-      if (!p.end) await p.kill('SIGTERM').catch(() => p.kill('SIGKILL'));
-    }
+    const end = (p) => p.end ?? p.kill('SIGTERM').catch(() => p.kill('SIGKILL'));
+    // Redis last: the nodes say goodbye to it.
+    const [first, last] = [this.all.filter((p) => p.name !== 'redis'), this.all.filter((p) => p.name === 'redis')];
+    await Promise.all(first.map(end));
+    await Promise.all(last.map(end));
     remove(this.dir);
   }
 }
