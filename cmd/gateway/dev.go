@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -24,10 +23,10 @@ import (
 const devHost = "127.0.0.1"
 
 type devCmd struct {
-	Port  int           `default:"8003" help:"Port to listen on, of 127.0.0.1."`
-	Nodes int           `default:"1"    help:"Nodes to run; more than one stand behind a small sticky proxy."`
+	Port  int           `default:"8003"   help:"Port to listen on, of 127.0.0.1."`
+	Nodes int           `default:"1"      help:"Nodes to run; more than one stand behind a small sticky proxy."`
 	Every time.Duration `default:"1500ms" help:"About how often an event is made up; 0: never."`
-	Redis string        `default:"auto" enum:"auto,embedded,server" help:"Which Redis to start: the embedded one, a redis-server, or whichever works."`
+	Redis string        `default:"auto"   enum:"auto,embedded,server"                                           help:"Which Redis to start: the embedded one, a redis-server, or whichever works."`
 }
 
 // Run runs the demonstration until ctx ends.
@@ -37,7 +36,7 @@ func (d *devCmd) Run(ctx context.Context, a *app) error {
 	}
 	cfg := d.config()
 	log := a.logger(cfg)
-	listener, err := net.Listen("tcp", net.JoinHostPort(devHost, strconv.Itoa(d.Port)))
+	listener, err := listen(ctx, devHost, d.Port)
 	if err != nil {
 		return fmt.Errorf("--port: %w", err)
 	}
@@ -48,10 +47,7 @@ func (d *devCmd) Run(ctx context.Context, a *app) error {
 	defer store.stop()
 	cfg.RedisHost, cfg.RedisPort = devHost, store.port
 
-	demo, err := newDemo(cfg)
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
+	demo := newDemo(cfg)
 	defer demo.close()
 	d.greet(a, listener.Addr().String(), store, demo)
 
@@ -104,7 +100,7 @@ func (d *devCmd) runNodes(ctx context.Context, cfg Config, listener net.Listener
 	nodes, ctx := errgroup.WithContext(ctx)
 	var addrs []string
 	for i := range d.Nodes {
-		inner, err := net.Listen("tcp", net.JoinHostPort(devHost, "0"))
+		inner, err := listen(ctx, devHost, 0)
 		if err != nil {
 			return errors.Join(err, listener.Close())
 		}
@@ -151,13 +147,13 @@ type demo struct {
 	close     func()
 }
 
-func newDemo(cfg Config) (*demo, error) {
+func newDemo(cfg Config) *demo {
 	client := cfg.newRedis(false)
 	return &demo{
 		cfg:       cfg,
 		publisher: streams.NewPublisher(client, cfg.RedisPrefix),
 		close:     func() { _ = client.Close() },
-	}, nil
+	}
 }
 
 func (d *demo) token(role, user string, solicitudes []string) (string, error) {
@@ -180,5 +176,3 @@ func (d *demo) publish(ctx context.Context, raw json.RawMessage) (string, error)
 	}
 	return ids[0], nil
 }
-
-var _ http.Handler = (*stickyProxy)(nil)

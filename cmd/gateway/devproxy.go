@@ -18,6 +18,8 @@ type stickyProxy struct {
 	next  atomic.Uint64
 }
 
+var _ http.Handler = (*stickyProxy)(nil)
+
 func newStickyProxy(addrs []string) *stickyProxy {
 	p := &stickyProxy{}
 	for _, addr := range addrs {
@@ -43,6 +45,7 @@ func (p *stickyProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i, ok := p.chosen(r)
 	if !ok {
 		i = int(p.next.Add(1) % uint64(len(p.nodes)))
+		//nolint:gosec // not Secure: a demonstration is served without TLS
 		http.SetCookie(w, &http.Cookie{
 			Name: devCookie, Value: strconv.Itoa(i), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 			MaxAge: int(time.Hour / time.Second),

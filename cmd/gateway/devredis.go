@@ -76,12 +76,13 @@ func startRedisServer(ctx context.Context) (*devRedis, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := freePort(ctx)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	cmd := exec.Command(path, "--bind", devHost, "--port", strconv.Itoa(port), "--dir", dir, "--save", "", "--appendonly", "no") //nolint:gosec // found in PATH, as asked for
-	// Not ended by the terminal's Ctrl-C: the nodes leave first.
+	// Not bound to ctx: the nodes leave first.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), path, "--bind", devHost, "--port", strconv.Itoa(port), "--dir", dir, "--save", "", "--appendonly", "no") //nolint:gosec // found in PATH, as asked for
+	// Nor ended by the terminal's Ctrl-C.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
@@ -118,8 +119,8 @@ func awaitRedis(ctx context.Context, addr string) error {
 	}
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(devHost, "0"))
+func freePort(ctx context.Context) (int, error) {
+	l, err := listen(ctx, devHost, 0)
 	if err != nil {
 		return 0, err
 	}

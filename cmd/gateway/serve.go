@@ -22,7 +22,7 @@ func (*serveCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	log := a.logger(cfg)
-	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
+	listener, err := listen(ctx, cfg.Host, cfg.Port)
 	if err != nil {
 		return fmt.Errorf("PORT: %w", err)
 	}
@@ -31,6 +31,12 @@ func (*serveCmd) Run(ctx context.Context, a *app) error {
 		return errors.Join(err, listener.Close())
 	}
 	return p.run(ctx, listener, p.sources(), cfg.apiConfig())
+}
+
+// listen opens the HTTP port; 0 takes a free one.
+func listen(ctx context.Context, host string, port int) (net.Listener, error) {
+	var config net.ListenConfig
+	return config.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 }
 
 // run starts the parts, serves until ctx ends or a part fails, and stops them in order. It is the one place where the
