@@ -109,7 +109,7 @@ var pythonLevels = map[string]string{"WARNING": "warn", "CRITICAL": "error"}
 // reading is a configuration with everything that was found wrong or odd in it. Config is usable only without faults.
 type reading struct {
 	Config   Config
-	Faults   Faults
+	Faults   ConfigError
 	Warnings []string
 	Sources  map[string]Source
 	// Raw are the values as text, defaults included.
@@ -119,10 +119,10 @@ type reading struct {
 // readConfig reads the configuration from environ (NAME=value) and, for variables not in there, from the file. A file
 // that does not exist counts as empty.
 func readConfig(environ []string, file string) reading {
-	real := env.ToMap(environ)
+	fromProcess := env.ToMap(environ)
 	fromDot, fault := readEnvFile(file)
 	merged := maps.Clone(fromDot)
-	for name, value := range real {
+	for name, value := range fromProcess {
 		// An empty variable counts as unset, so that `NAME=` of a compose file does not hide the .env file's.
 		if value != "" || fromDot[name] == "" {
 			merged[name] = value
@@ -130,12 +130,12 @@ func readConfig(environ []string, file string) reading {
 	}
 	r := parseConfig(merged)
 	for name, source := range r.Sources {
-		if source == fromEnv && real[name] == "" {
+		if source == fromEnv && fromProcess[name] == "" {
 			r.Sources[name] = fromFile
 		}
 	}
 	if fault != nil {
-		r.Faults = append(Faults{*fault}, r.Faults...)
+		r.Faults = append(ConfigError{*fault}, r.Faults...)
 	}
 	r.Warnings = append(r.Warnings, strangers(merged)...)
 	r.Warnings = append(r.Warnings, r.oddities()...)
@@ -171,7 +171,7 @@ func parseConfig(vars map[string]string) reading {
 		},
 	})
 	failed := r.parseFaults(err, trimmed)
-	derived := r.Config.complete()
+	derived := complete(&r.Config)
 	for _, v := range variables {
 		field, def := v.field()
 		r.Raw[v.Name] = trimmed[v.Name]
@@ -235,7 +235,7 @@ func parseProblem(pe env.ParseError, value string) string {
 }
 
 // complete fills in the defaults that depend on the machine or on other variables, and returns those by field.
-func (c *Config) complete() map[string]string {
+func complete(c *Config) map[string]string {
 	derived := map[string]string{}
 	set := func(field string, dst *string, value string) {
 		if *dst == "" && value != "" {

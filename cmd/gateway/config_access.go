@@ -16,24 +16,24 @@ var algorithms = []string{
 // policies are those that SUBSCRIBE_POLICY may name.
 var policies = []string{"any", "granted", "none"}
 
-func (c *Config) checkAccess(k *checker) {
+func (c Config) checkAccess(k *checker) {
 	for i, a := range c.JWTAlgorithm {
 		k.oneOf("JWT_ALGORITHM", a, algorithms...)
 		if slices.Contains(c.JWTAlgorithm[:i], a) {
-			k.fault("JWT_ALGORITHM", "%s stands there twice", a)
+			k.faultf("JWT_ALGORITHM", "%s stands there twice", a)
 		}
 	}
 	if len(c.JWTAlgorithm) == 0 {
-		k.fault("JWT_ALGORITHM", "the list is empty")
+		k.faultf("JWT_ALGORITHM", "the list is empty")
 	}
 	hs, asymmetric := c.algorithmKinds()
 	switch n := len(c.JWTSecretKey); {
 	case hs && n == 0:
-		k.fault("JWT_SECRET_KEY", "is not set; %s needs it", strings.Join(c.JWTAlgorithm, ","))
+		k.faultf("JWT_SECRET_KEY", "is not set; %s needs it", strings.Join(c.JWTAlgorithm, ","))
 	case hs && strings.HasPrefix(strings.TrimSpace(string(c.JWTSecretKey)), "-----BEGIN"):
-		k.fault("JWT_SECRET_KEY", "is a PEM key; that belongs in JWT_PUBLIC_KEY_PATH, with an RS, PS, ES or EdDSA algorithm")
+		k.faultf("JWT_SECRET_KEY", "is a PEM key; that belongs in JWT_PUBLIC_KEY_PATH, with an RS, PS, ES or EdDSA algorithm")
 	case hs && c.production() && n < minSecret:
-		k.fault("JWT_SECRET_KEY", "has %d bytes; production needs %d or more", n, minSecret)
+		k.faultf("JWT_SECRET_KEY", "has %d bytes; production needs %d or more", n, minSecret)
 	}
 	if asymmetric {
 		c.checkPublicKey(k)
@@ -47,34 +47,34 @@ func (c *Config) checkAccess(k *checker) {
 	}
 	for _, role := range roles {
 		if _, ok := c.SubscribePolicy[role]; !ok {
-			k.fault("SUBSCRIBE_POLICY", "says nothing of role %s", role)
+			k.faultf("SUBSCRIBE_POLICY", "says nothing of role %s", role)
 		}
 	}
 }
 
-func (c *Config) checkPublicKey(k *checker) {
+func (c Config) checkPublicKey(k *checker) {
 	switch {
 	case c.JWTPublicKeyPath == "" && c.JWTJWKSURL == "":
-		k.fault("JWT_PUBLIC_KEY_PATH", "is not set, nor is JWT_JWKS_URL; %s needs one of them", strings.Join(c.JWTAlgorithm, ","))
+		k.faultf("JWT_PUBLIC_KEY_PATH", "is not set, nor is JWT_JWKS_URL; %s needs one of them", strings.Join(c.JWTAlgorithm, ","))
 	case c.JWTPublicKeyPath != "" && c.JWTJWKSURL != "":
-		k.fault("JWT_JWKS_URL", "is set, and JWT_PUBLIC_KEY_PATH too; only one of them can be the key")
+		k.faultf("JWT_JWKS_URL", "is set, and JWT_PUBLIC_KEY_PATH too; only one of them can be the key")
 	case c.JWTPublicKeyPath != "":
 		c.checkKeyFile(k)
 	default:
 		u, err := url.Parse(c.JWTJWKSURL)
 		switch {
 		case err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Hostname() == "":
-			k.fault("JWT_JWKS_URL", "is not an https:// URL")
+			k.faultf("JWT_JWKS_URL", "is not an https:// URL")
 		case u.User != nil:
-			k.fault("JWT_JWKS_URL", "holds a user or password, which is not supported")
+			k.faultf("JWT_JWKS_URL", "holds a user or password, which is not supported")
 		case c.production() && u.Scheme != "https":
-			k.fault("JWT_JWKS_URL", "is not https, which production needs: whoever can change the answer can make tokens")
+			k.faultf("JWT_JWKS_URL", "is not https, which production needs: whoever can change the answer can make tokens")
 		}
 	}
 }
 
 // checkKeyFile has the verifier's package try the file.
-func (c *Config) checkKeyFile(k *checker) {
+func (c Config) checkKeyFile(k *checker) {
 	cfg := auth.DefaultConfig()
 	cfg.PublicKeyPath = c.JWTPublicKeyPath
 	cfg.Algorithms = nil
@@ -88,7 +88,7 @@ func (c *Config) checkKeyFile(k *checker) {
 	}
 	if err := cfg.Validate(); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			k.fault("JWT_PUBLIC_KEY_PATH", "%s", strings.TrimPrefix(line, "public key "))
+			k.faultf("JWT_PUBLIC_KEY_PATH", "%s", strings.TrimPrefix(line, "public key "))
 		}
 	}
 }
@@ -96,7 +96,7 @@ func (c *Config) checkKeyFile(k *checker) {
 func isHMAC(algorithm string) bool { return strings.HasPrefix(algorithm, "HS") }
 
 // algorithmKinds reports which kinds of keys JWT_ALGORITHM needs.
-func (c *Config) algorithmKinds() (hs, asymmetric bool) {
+func (c Config) algorithmKinds() (hs, asymmetric bool) {
 	for _, a := range c.JWTAlgorithm {
 		hs = hs || isHMAC(a)
 		asymmetric = asymmetric || !isHMAC(a) && slices.Contains(algorithms, a)

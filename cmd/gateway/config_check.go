@@ -25,9 +25,9 @@ var (
 var roles = []string{"admin", "advisor", "client"}
 
 // checker gathers faults.
-type checker struct{ faults Faults }
+type checker struct{ faults ConfigError }
 
-func (k *checker) fault(name, format string, args ...any) {
+func (k *checker) faultf(name, format string, args ...any) {
 	v, _ := lookup(name)
 	k.faults = append(k.faults, v.fault(fmt.Sprintf(format, args...)))
 }
@@ -35,26 +35,26 @@ func (k *checker) fault(name, format string, args ...any) {
 // oneOf faults a value that is none of those allowed.
 func (k *checker) oneOf(name, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
-		k.fault(name, "%s is none of %s", quote(value), strings.Join(allowed, ", "))
+		k.faultf(name, "%s is none of %s", quote(value), strings.Join(allowed, ", "))
 	}
 }
 
 // within faults a value outside least and most, both included.
 func within[T cmp.Ordered](k *checker, name string, value, least, most T) {
 	if value < least || value > most {
-		k.fault(name, "%v is not between %v and %v", value, least, most)
+		k.faultf(name, "%v is not between %v and %v", value, least, most)
 	}
 }
 
 // atLeast faults a value below least.
 func atLeast[T cmp.Ordered](k *checker, name string, value, least T) {
 	if value < least {
-		k.fault(name, "%v is below %v", value, least)
+		k.faultf(name, "%v is below %v", value, least)
 	}
 }
 
 // check returns everything wrong with the values and with their combination.
-func (c *Config) check() Faults {
+func (c Config) check() ConfigError {
 	k := &checker{}
 	c.checkProcess(k)
 	c.checkRedis(k)
@@ -65,12 +65,12 @@ func (c *Config) check() Faults {
 	return k.faults
 }
 
-func (c *Config) production() bool { return c.Environment == envProduction }
+func (c Config) production() bool { return c.Environment == envProduction }
 
-func (c *Config) checkProcess(k *checker) {
+func (c Config) checkProcess(k *checker) {
 	k.oneOf("ENVIRONMENT", c.Environment, envDevelopment, envStaging, envProduction)
 	if c.Host != "" && net.ParseIP(c.Host) == nil && !hostPattern.MatchString(c.Host) {
-		k.fault("HOST", "%s is neither an IP address nor a host name", quote(c.Host))
+		k.faultf("HOST", "%s is neither an IP address nor a host name", quote(c.Host))
 	}
 	within(k, "PORT", c.Port, 1, 65535)
 	k.oneOf("LOG_FORMAT", c.LogFormat, "json", "text")
@@ -80,37 +80,37 @@ func (c *Config) checkProcess(k *checker) {
 	within(k, "DRAIN_TIMEOUT", c.DrainTimeout, 100*time.Millisecond, 10*time.Minute)
 	within(k, "SHUTDOWN_TIMEOUT", c.ShutdownTimeout, time.Second, 15*time.Minute)
 	if c.ShutdownTimeout <= c.DrainTimeout {
-		k.fault("SHUTDOWN_TIMEOUT", "%v is not longer than DRAIN_TIMEOUT (%v)", c.ShutdownTimeout, c.DrainTimeout)
+		k.faultf("SHUTDOWN_TIMEOUT", "%v is not longer than DRAIN_TIMEOUT (%v)", c.ShutdownTimeout, c.DrainTimeout)
 	}
 	if key := len(c.AdminAPIKey); key > 0 && key < minSecret {
-		k.fault("ADMIN_API_KEY", "has %d bytes; %d or more are needed", key, minSecret)
+		k.faultf("ADMIN_API_KEY", "has %d bytes; %d or more are needed", key, minSecret)
 	}
 	within(k, "METRICS_PORT", c.MetricsPort, 0, 65535)
 }
 
-func (c *Config) checkOrigin(k *checker, origin string) {
+func (c Config) checkOrigin(k *checker, origin string) {
 	if origin == "*" {
 		switch {
 		case len(c.CORSOrigins) > 1:
-			k.fault("CORS_ORIGINS", "* stands beside other origins")
+			k.faultf("CORS_ORIGINS", "* stands beside other origins")
 		case c.production():
-			k.fault("CORS_ORIGINS", "* is refused in production")
+			k.faultf("CORS_ORIGINS", "* is refused in production")
 		}
 		return
 	}
 	if strings.Contains(origin, "*") {
-		k.fault("CORS_ORIGINS", "%s has a wildcard, which only * alone may be", quote(origin))
+		k.faultf("CORS_ORIGINS", "%s has a wildcard, which only * alone may be", quote(origin))
 		return
 	}
 	u, err := url.Parse(origin)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || origin != u.Scheme+"://"+u.Host {
-		k.fault("CORS_ORIGINS", "%s is not scheme://host or scheme://host:port, without a path", quote(origin))
+		k.faultf("CORS_ORIGINS", "%s is not scheme://host or scheme://host:port, without a path", quote(origin))
 	}
 }
 
-func (c *Config) checkCluster(k *checker) {
+func (c Config) checkCluster(k *checker) {
 	if !nodeNamePattern.MatchString(c.NodeName) {
-		k.fault("NODE_NAME", "%s is not 1 to 63 letters, digits, dots, underscores and hyphens, beginning with a letter or digit", quote(c.NodeName))
+		k.faultf("NODE_NAME", "%s is not 1 to 63 letters, digits, dots, underscores and hyphens, beginning with a letter or digit", quote(c.NodeName))
 	}
 	if c.AdvertiseAddr != "" {
 		k.hostPort("ADVERTISE_ADDR", c.AdvertiseAddr)
@@ -121,7 +121,7 @@ func (c *Config) checkCluster(k *checker) {
 			bind = "0.0.0.0" + bind
 		}
 		if host := k.hostPort("CLUSTER_BIND", bind); host != "" && net.ParseIP(host) == nil {
-			k.fault("CLUSTER_BIND", "%s is not an IP address", quote(host))
+			k.faultf("CLUSTER_BIND", "%s is not an IP address", quote(host))
 		}
 	}
 	if c.ClusterAdvertise != "" {
@@ -129,7 +129,7 @@ func (c *Config) checkCluster(k *checker) {
 			k.hostPort("CLUSTER_ADVERTISE", c.ClusterAdvertise)
 		}
 		if !c.gossips() {
-			k.fault("CLUSTER_ADVERTISE", "is set, but neither CLUSTER_SEEDS nor CLUSTER_BIND is")
+			k.faultf("CLUSTER_ADVERTISE", "is set, but neither CLUSTER_SEEDS nor CLUSTER_BIND is")
 		}
 	}
 	for _, seed := range c.ClusterSeeds {
@@ -138,7 +138,7 @@ func (c *Config) checkCluster(k *checker) {
 		}
 	}
 	if c.production() && c.gossips() && len(c.ClusterSecret) < minSecret {
-		k.fault("CLUSTER_SECRET", "%s; gossip in production needs %d or more", lengthOf(c.ClusterSecret), minSecret)
+		k.faultf("CLUSTER_SECRET", "%s; gossip in production needs %d or more", lengthOf(c.ClusterSecret), minSecret)
 	}
 }
 
@@ -146,11 +146,11 @@ func (c *Config) checkCluster(k *checker) {
 func (k *checker) hostPort(name, value string) string {
 	host, port, err := net.SplitHostPort(value)
 	if err != nil || !isHost(host) {
-		k.fault(name, "%s is not host:port", quote(value))
+		k.faultf(name, "%s is not host:port", quote(value))
 		return ""
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		k.fault(name, "%s has no port between 1 and 65535", quote(value))
+		k.faultf(name, "%s has no port between 1 and 65535", quote(value))
 		return ""
 	}
 	return host
@@ -165,7 +165,7 @@ func lengthOf(s secret) string {
 	return fmt.Sprintf("has %d bytes", len(s))
 }
 
-func (c *Config) checkClients(k *checker) {
+func (c Config) checkClients(k *checker) {
 	within(k, "WS_MAX_CONNECTIONS", c.WSMaxConnections, 1, 1_000_000)
 	within(k, "CONNECT_RATE", c.ConnectRate, 0, 1_000_000)
 	within(k, "CONNECT_TIMEOUT", c.ConnectTimeout, time.Second, 5*time.Minute)
@@ -174,7 +174,7 @@ func (c *Config) checkClients(k *checker) {
 	within(k, "MAX_PAYLOAD", c.MaxPayload, 1<<10, 16<<20)
 }
 
-func (c *Config) checkEvents(k *checker) {
+func (c Config) checkEvents(k *checker) {
 	within(k, "RECOVERY_WINDOW", c.RecoveryWindow, time.Second, time.Hour)
 	atLeast(k, "LOG_MAX_ENTRIES", c.LogMaxEntries, 1000)
 	atLeast(k, "GRANT_TTL", c.GrantTTL, time.Minute)

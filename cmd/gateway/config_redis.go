@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/url"
@@ -14,6 +15,12 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
+// silent keeps the client library from writing to stderr by itself: what went wrong is in the error of each call.
+type silent struct{}
+
+// Printf writes nothing.
+func (silent) Printf(context.Context, string, ...any) {}
+
 // Bounds of one Redis call: a stopped Redis must not hang its caller.
 const (
 	redisDialTimeout  = 2 * time.Second
@@ -23,15 +30,15 @@ const (
 
 var hashTagPattern = regexp.MustCompile(`^[^{}\s]*\{[^{}\s]+\}[^{}\s]*$`)
 
-func (c *Config) checkRedis(k *checker) {
+func (c Config) checkRedis(k *checker) {
 	k.oneOf("REDIS_MODE", c.RedisMode, redisSingle, redisSentinel, redisCluster)
 	within(k, "REDIS_PORT", c.RedisPort, 1, 65535)
 	within(k, "REDIS_DB", c.RedisDB, 0, 1<<20)
 	if !isHost(c.RedisHost) {
-		k.fault("REDIS_HOST", "%s is neither an IP address nor a host name", quote(c.RedisHost))
+		k.faultf("REDIS_HOST", "%s is neither an IP address nor a host name", quote(c.RedisHost))
 	}
 	if !hashTagPattern.MatchString(c.RedisPrefix) || len(c.RedisPrefix) > 64 {
-		k.fault("REDIS_PREFIX", "%s is not at most 64 bytes with exactly one {hash tag}", quote(c.RedisPrefix))
+		k.faultf("REDIS_PREFIX", "%s is not at most 64 bytes with exactly one {hash tag}", quote(c.RedisPrefix))
 	}
 	for _, addr := range c.RedisAddrs {
 		k.hostPort("REDIS_ADDRS", addr)
@@ -42,43 +49,43 @@ func (c *Config) checkRedis(k *checker) {
 	switch c.RedisMode {
 	case redisSingle:
 		if len(c.RedisAddrs) > 0 {
-			k.fault("REDIS_ADDRS", "is set, but REDIS_MODE is single; set that to sentinel or cluster, or use REDIS_URL")
+			k.faultf("REDIS_ADDRS", "is set, but REDIS_MODE is single; set that to sentinel or cluster, or use REDIS_URL")
 		}
 	case redisSentinel, redisCluster:
 		c.checkRedisMany(k)
 	}
 }
 
-func (c *Config) checkRedisMany(k *checker) {
+func (c Config) checkRedisMany(k *checker) {
 	if len(c.RedisAddrs) == 0 {
-		k.fault("REDIS_ADDRS", "is not set; REDIS_MODE=%s needs it", c.RedisMode)
+		k.faultf("REDIS_ADDRS", "is not set; REDIS_MODE=%s needs it", c.RedisMode)
 	}
 	if c.RedisURL != "" {
-		k.fault("REDIS_URL", "is only for REDIS_MODE=single; REDIS_ADDRS names the servers here")
+		k.faultf("REDIS_URL", "is only for REDIS_MODE=single; REDIS_ADDRS names the servers here")
 	}
 	if c.RedisMode == redisSentinel && c.RedisMasterName == "" {
-		k.fault("REDIS_MASTER_NAME", "is not set; REDIS_MODE=sentinel needs it")
+		k.faultf("REDIS_MASTER_NAME", "is not set; REDIS_MODE=sentinel needs it")
 	}
 	if c.RedisMode == redisCluster && c.RedisDB != 0 {
-		k.fault("REDIS_DB", "is %d; a cluster has database 0 only", c.RedisDB)
+		k.faultf("REDIS_DB", "is %d; a cluster has database 0 only", c.RedisDB)
 	}
 }
 
 // checkRedisURL never shows the URL, which may hold a password.
-func (c *Config) checkRedisURL(k *checker) {
+func (c Config) checkRedisURL(k *checker) {
 	u, err := url.Parse(string(c.RedisURL))
 	switch {
 	case err != nil:
-		k.fault("REDIS_URL", "is not a URL (are special characters of the password escaped?)")
+		k.faultf("REDIS_URL", "is not a URL (are special characters of the password escaped?)")
 	case u.Scheme != "redis" && u.Scheme != "rediss":
-		k.fault("REDIS_URL", "begins with neither redis:// nor rediss://")
+		k.faultf("REDIS_URL", "begins with neither redis:// nor rediss://")
 	case u.Hostname() == "":
-		k.fault("REDIS_URL", "names no host")
+		k.faultf("REDIS_URL", "names no host")
 	case u.RawQuery != "" || u.Fragment != "":
-		k.fault("REDIS_URL", "has parameters, which are not supported")
+		k.faultf("REDIS_URL", "has parameters, which are not supported")
 	default:
 		if _, err := redis.ParseURL(string(c.RedisURL)); err != nil {
-			k.fault("REDIS_URL", "is not redis://user:password@host:port/database")
+			k.faultf("REDIS_URL", "is not redis://user:password@host:port/database")
 		}
 	}
 }

@@ -263,7 +263,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func requireFaults(t *testing.T, got Faults, want []string) {
+func requireFaults(t *testing.T, got ConfigError, want []string) {
 	t.Helper()
 	lines := strings.Split(got.Error(), "\n")
 	require.Len(t, lines, len(want), got.Error())
@@ -334,7 +334,7 @@ func TestEnvFileFaults(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for environ, want := range map[string]string{
-		"JWT_ALGORITM=HS256":                           "JWT_ALGORITM is not a variable of this program; is JWT_ALGORITHM meant?",
+		"JWT_ALGORITHMS=HS256":                         "JWT_ALGORITHMS is not a variable of this program; is JWT_ALGORITHM meant?",
 		"CORS_ORIGIN=*":                                "CORS_ORIGIN is not a variable of this program; is CORS_ORIGINS meant?",
 		"REDIS_PASS=x":                                 "REDIS_PASS is not a variable of this program; is REDIS_PASSWORD meant?",
 		"JTW_SECRET_KEY=x":                             "JTW_SECRET_KEY is not a variable of this program; is JWT_SECRET_KEY meant?",
@@ -412,7 +412,7 @@ func FuzzParseConfig(f *testing.F) {
 		r := readConfig([]string{v.Name + "=" + value, "JWT_PUBLIC_KEY_PATH="}, "")
 		for _, fault := range r.Faults {
 			require.NotEmpty(t, fault.Name)
-			require.NotContains(t, fault.Error(), "\n")
+			require.NotContains(t, fault.String(), "\n")
 		}
 		r.settings()
 		if len(r.Faults) == 0 {

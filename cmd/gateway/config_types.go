@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,30 +16,31 @@ type Fault struct {
 	Example string `json:"example,omitempty"` // a valid value
 }
 
-func (f Fault) Error() string {
+// String is the fault on one line.
+func (f Fault) String() string {
 	if f.Example == "" {
 		return f.Name + ": " + f.Problem
 	}
 	return fmt.Sprintf("%s: %s; for example %s=%s", f.Name, f.Problem, f.Name, f.Example)
 }
 
-// Faults are all faults of a configuration; as an error, one line each.
-type Faults []Fault
+// ConfigError is all faults of a configuration, one line each.
+type ConfigError []Fault
 
-func (fs Faults) Error() string {
+func (fs ConfigError) Error() string {
 	lines := make([]string, len(fs))
 	for i, f := range fs {
-		lines[i] = f.Error()
+		lines[i] = f.String()
 	}
 	return strings.Join(lines, "\n")
 }
 
 // of returns the faults of names with one of the prefixes, and those that concern no single variable; all without any.
-func (fs Faults) of(prefixes []string) Faults {
+func (fs ConfigError) of(prefixes []string) ConfigError {
 	if len(prefixes) == 0 {
 		return fs
 	}
-	var some Faults
+	var some ConfigError
 	for _, f := range fs {
 		_, known := lookup(f.Name)
 		if !known || slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(f.Name, p) }) {
@@ -50,6 +52,12 @@ func (fs Faults) of(prefixes []string) Faults {
 
 // secret is a string that formatting and logging never show.
 type secret string
+
+var (
+	_ encoding.TextMarshaler   = secret("")
+	_ encoding.TextUnmarshaler = (*list)(nil)
+	_ encoding.TextUnmarshaler = (*pairs)(nil)
+)
 
 // String hides the secret.
 func (s secret) String() string {

@@ -10,9 +10,9 @@ import (
 )
 
 type configCmd struct {
-	JSON     bool `help:"Print JSON."      xor:"form"`
-	Markdown bool `help:"Print the README's table of variables." hidden:"" xor:"form"`
-	Example  bool `help:"Print .env.example."                    hidden:"" xor:"form"`
+	JSON     bool `help:"Print JSON."                            xor:"form"`
+	Markdown bool `help:"Print the README's table of variables." hidden:""  xor:"form"`
+	Example  bool `help:"Print .env.example."                    hidden:""  xor:"form"`
 }
 
 // setting is one variable as it is in effect.
@@ -38,9 +38,7 @@ func (c *configCmd) Run(a *app) error {
 	if err := write(a.stdout, r); err != nil {
 		return err
 	}
-	for _, w := range r.Warnings {
-		fmt.Fprintln(a.stderr, "gateway: warning: "+w)
-	}
+	a.warn(r.Warnings...)
 	if len(r.Faults) > 0 {
 		return r.Faults
 	}
@@ -74,13 +72,22 @@ func (v variable) shown(raw string) string {
 }
 
 func writeSettings(w io.Writer, r reading) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tVALUE\tSOURCE")
+	var b strings.Builder
+	b.WriteString("NAME\tVALUE\tSOURCE\n")
 	for _, s := range r.settings() {
 		if s.Value == "" {
 			s.Value = "-"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, printable(s.Value), s.Source)
+		fmt.Fprintf(&b, "%s\t%s\t%s\n", s.Name, printable(s.Value), s.Source)
+	}
+	return align(w, b.String())
+}
+
+// align writes lines of cells, separated by tabs, as columns.
+func align(w io.Writer, lines string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if _, err := io.WriteString(t, lines); err != nil {
+		return err
 	}
 	return t.Flush()
 }
@@ -99,7 +106,7 @@ func writeSettingsJSON(w io.Writer, r reading) error {
 	e.SetEscapeHTML(false)
 	return e.Encode(map[string]any{
 		"settings": r.settings(),
-		"faults":   append(Faults{}, r.Faults...),
+		"faults":   append(ConfigError{}, r.Faults...),
 		"warnings": append([]string{}, r.Warnings...),
 	})
 }

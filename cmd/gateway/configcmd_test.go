@@ -28,7 +28,7 @@ func TestConfigTable(t *testing.T) {
 }
 
 func TestConfigShowsFaultsAndTheRest(t *testing.T) {
-	r := gateway(t, append(fixed, "PORT=http", "REDIS_URL=http://u:hush@h", "JWT_ALGORITM=x", "NODE_NAME=a\nb"), "", "config")
+	r := gateway(t, append(fixed, "PORT=http", "REDIS_URL=http://u:hush@h", "JWT_ALGORITHMS=x", "NODE_NAME=a\nb"), "", "config")
 	require.Equal(t, exitFailure, r.code)
 	require.Contains(t, r.stdout, "http    ")
 	require.Contains(t, r.stdout, `"a\nb"`)
@@ -37,13 +37,13 @@ func TestConfigShowsFaultsAndTheRest(t *testing.T) {
 }
 
 func TestConfigJSON(t *testing.T) {
-	r := gateway(t, append(fixed, good("PORT=0", "JWT_ALGORITM=x", "CLUSTER_SECRET=hush")...), "", "config", "--json")
+	r := gateway(t, append(fixed, good("PORT=0", "JWT_ALGORITHMS=x", "CLUSTER_SECRET=hush")...), "", "config", "--json")
 	require.Equal(t, exitFailure, r.code)
 	require.NotContains(t, r.stdout, "hush")
 	var got struct {
-		Settings []setting
-		Faults   Faults
-		Warnings []string
+		Settings []setting   `json:"settings"`
+		Faults   ConfigError `json:"faults"`
+		Warnings []string    `json:"warnings"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &got))
 	require.Len(t, got.Settings, len(variables))
@@ -105,7 +105,7 @@ func requireInSync(t *testing.T, path string, wanted func(current string) string
 	require.NoError(t, err)
 	want := wanted(string(current))
 	if *update && want != string(current) {
-		require.NoError(t, os.WriteFile(path, []byte(want), 0o600))
+		require.NoError(t, os.WriteFile(path, []byte(want), 0o644))
 		return
 	}
 	require.Equal(t, want, string(current), "go test ./cmd/gateway -update rewrites it")

@@ -6,26 +6,30 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/streams"
 )
 
 type explainCmd struct {
-	Event string   `arg:"" help:"Event name; without it, the routing table is shown."  optional:""`
-	Data  string   `arg:"" default:"{}"                                                help:"Event data, a JSON object." optional:""`
-	Rooms []string `help:"Rooms of the event's own, comma-separated."                  placeholder:"ROOM"`
+	Event string   `arg:""                                            help:"Event name; without it, the routing table is shown." optional:""`
+	Data  string   `arg:""                                            default:"{}"                                               help:"Event data, a JSON object." optional:""`
+	Rooms []string `help:"Rooms of the event's own, comma-separated." placeholder:"ROOM"`
 	JSON  bool     `help:"Print JSON."`
 }
 
 // explanation is what becomes of an event.
 type explanation struct {
-	Event  string          `json:"event"`
-	Rooms  []string        `json:"rooms"`
-	Grants []streams.Grant `json:"grants"`
-	Dead   string          `json:"dead_reason,omitempty"`
-	Error  string          `json:"error,omitempty"`
+	Event  string   `json:"event"`
+	Rooms  []string `json:"rooms"`
+	Grants []grant  `json:"grants"`
+	Dead   string   `json:"dead_reason,omitempty"`
+	Error  string   `json:"error,omitempty"`
+}
+
+type grant struct {
+	Solicitud string `json:"solicitud"`
+	User      string `json:"user"`
 }
 
 // Run explains the event, or prints the routing table. An event that would be a dead letter is a failure.
@@ -54,26 +58,35 @@ func (e *explainCmd) Run(a *app) error {
 func fieldsOf(event, data string, rooms []string) map[string]any {
 	fields := map[string]any{"event": event, "data": data}
 	if len(rooms) > 0 {
-		encoded, _ := json.Marshal(rooms) // strings always encode
-		fields["rooms"] = string(encoded)
+		fields["rooms"] = jsonOf(rooms)
 	}
 	return fields
 }
 
+func jsonOf(texts []string) string {
+	encoded, err := json.Marshal(texts)
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	return string(encoded)
+}
+
 func explain(router *node.Router, fields map[string]any) explanation {
 	name, _ := fields["event"].(string)
-	x := explanation{Event: name, Rooms: []string{}, Grants: []streams.Grant{}}
+	x := explanation{Event: name, Rooms: []string{}, Grants: []grant{}}
 	event, err := streams.ParseEntry("0-1", fields)
 	if err == nil {
 		var rooms []string
 		var grants []streams.Grant
 		rooms, grants, err = router.Route(event)
-		x.Rooms, x.Grants = append(x.Rooms, rooms...), append(x.Grants, grants...)
+		x.Rooms = append(x.Rooms, rooms...)
+		for _, g := range grants {
+			x.Grants = append(x.Grants, grant(g))
+		}
 	}
 	if err != nil {
 		x.Dead, x.Error = "unroutable", err.Error()
-		var reject *streams.RejectError
-		if errors.As(err, &reject) {
+		if reject, ok := errors.AsType[*streams.RejectError](err); ok {
 			x.Dead = reject.Reason
 			if reject.Err != nil {
 				x.Error = reject.Err.Error()
@@ -111,8 +124,8 @@ var samples = []struct{ show, event, data string }{
 }
 
 func writeTable(w io.Writer, router *node.Router) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "EVENT\tWITH\tROOMS\tMAY THEN SUBSCRIBE")
+	var b strings.Builder
+	b.WriteString("EVENT\tWITH\tROOMS\tMAY THEN SUBSCRIBE\n")
 	for _, s := range samples {
 		x := explain(router, fieldsOf(s.event, s.data, nil))
 		if x.Dead != "" {
@@ -129,7 +142,7 @@ func writeTable(w io.Writer, router *node.Router) error {
 		if len(users) == 0 {
 			users = []string{"-"}
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", s.show, strings.Join(sortedKeys(fields), " "), strings.Join(x.Rooms, " "), strings.Join(users, " "))
+		fmt.Fprintf(&b, "%s\t%s\t%s\t%s\n", s.show, strings.Join(sortedKeys(fields), " "), strings.Join(x.Rooms, " "), strings.Join(users, " "))
 	}
-	return t.Flush()
+	return align(w, b.String())
 }

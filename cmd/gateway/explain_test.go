@@ -2,11 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/teloo/realtime-gateway/streams"
 )
 
 func TestExplainTable(t *testing.T) {
@@ -16,7 +15,7 @@ func TestExplainTable(t *testing.T) {
 }
 
 func TestExplainEvents(t *testing.T) {
-	var all string
+	var all strings.Builder
 	for _, tc := range []struct {
 		code int
 		args []string
@@ -32,9 +31,9 @@ func TestExplainEvents(t *testing.T) {
 		r := gateway(t, nil, "", append([]string{"explain"}, tc.args...)...)
 		require.Equal(t, tc.code, r.code, r.stdout+r.stderr)
 		require.Empty(t, r.stderr)
-		all += r.stdout
+		all.WriteString(r.stdout)
 	}
-	golden(t, "explain-events.txt", all)
+	golden(t, "explain-events.txt", all.String())
 }
 
 func TestExplainJSON(t *testing.T) {
@@ -43,7 +42,7 @@ func TestExplainJSON(t *testing.T) {
 	var x explanation
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &x))
 	require.Equal(t, explanation{
-		Event: "oferta_submitted", Rooms: []string{"solicitud_S", "user_A", "admin"}, Grants: []streams.Grant{{Solicitud: "S", User: "A"}},
+		Event: "oferta_submitted", Rooms: []string{"solicitud_S", "user_A", "admin"}, Grants: []grant{{Solicitud: "S", User: "A"}},
 	}, x)
 }
 

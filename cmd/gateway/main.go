@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/redis/go-redis/v9"
 )
 
 // Exit codes of the program.
@@ -49,6 +50,7 @@ type app struct {
 type exitRequest int
 
 func main() {
+	redis.SetLogger(silent{})
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	// After the first signal the default handling is back: a second one ends the process at once.
 	context.AfterFunc(ctx, stop)
@@ -88,7 +90,7 @@ func (a *app) run(ctx context.Context, args []string) (code int) {
 	k, err := parser.Parse(args)
 	if err != nil {
 		a.complain(err)
-		fmt.Fprintln(a.stderr, "gateway: `gateway --help` shows the commands")
+		a.say("`gateway --help` shows the commands")
 		return exitUsage
 	}
 	a.envFile = c.EnvFile
@@ -105,20 +107,27 @@ func (a *app) complain(err error) {
 		return
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintln(a.stderr, "gateway: "+line)
+		a.say(line)
+	}
+}
+
+// say tells the user something on stderr. That this can fail is nothing that could be told to anybody.
+func (a *app) say(line string) { _, _ = fmt.Fprintln(a.stderr, "gateway: "+line) }
+
+func (a *app) warn(warnings ...string) {
+	for _, w := range warnings {
+		a.say("warning: " + w)
 	}
 }
 
 // errReported is the failure of a command that has told the user already.
 var errReported = errors.New("reported")
 
-// config reads the configuration. Its error is a Faults with those of the variables that begin with one of the given
+// config reads the configuration. Its error is a ConfigError with those of the variables that begin with one of the given
 // prefixes (none: of all), so that a tool which needs only Redis does not ask for a JWT key. Warnings go to stderr.
 func (a *app) config(prefixes ...string) (Config, error) {
 	r := readConfig(a.environ, a.envFile)
-	for _, w := range r.Warnings {
-		fmt.Fprintln(a.stderr, "gateway: warning: "+w)
-	}
+	a.warn(r.Warnings...)
 	if faults := r.Faults.of(prefixes); len(faults) > 0 {
 		return Config{}, faults
 	}

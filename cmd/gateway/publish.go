@@ -25,10 +25,10 @@ const (
 )
 
 type publishCmd struct {
-	Event   string   `help:"Event name."                                               placeholder:"NAME"`
-	Data    string   `default:"{}"                                                     help:"Event data, a JSON object."     placeholder:"JSON"`
-	Rooms   []string `help:"Rooms, comma-separated, in place of the routing table."    placeholder:"ROOM"`
-	EventID string   `help:"Idempotency key: a repeated one is relayed once."          name:"event-id"                       placeholder:"ID"`
+	Event   string   `help:"Event name."                                                                                              placeholder:"NAME"`
+	Data    string   `default:"{}"                                                                                                    help:"Event data, a JSON object." placeholder:"JSON"`
+	Rooms   []string `help:"Rooms, comma-separated, in place of the routing table."                                                   placeholder:"ROOM"`
+	EventID string   `help:"Idempotency key: a repeated one is relayed once."                                                         name:"event-id"                   placeholder:"ID"`
 	File    string   `help:"File of events, one JSON object a line; - is standard input, which is read as well if no event is named." placeholder:"FILE"`
 }
 
@@ -47,7 +47,7 @@ func (p *publishCmd) Run(ctx context.Context, a *app) error {
 	s := &sending{
 		publisher: streams.NewPublisher(client, c.RedisPrefix),
 		router:    node.NewRouter(c.JWTRoles),
-		bad:       a.stderr,
+		say:       a.say,
 		place:     c.RedisPrefix + ":events on " + c.redisPlace(),
 	}
 	if p.Event != "" {
@@ -91,7 +91,7 @@ type sending struct {
 	publisher *streams.Publisher
 	router    *node.Router
 	progress  *progress
-	bad       io.Writer
+	say       func(string)
 	place     string
 
 	batch       []streams.Event
@@ -142,11 +142,13 @@ func (s *sending) all(ctx context.Context, out io.Writer, input io.Reader) error
 	err := s.stream(ctx, input)
 	s.progress.finish()
 	took := time.Since(start)
-	fmt.Fprintf(out, "published %d, rejected %d, in %s (%.0f/s) to %s\n",
+	_, sayErr := fmt.Fprintf(out, "published %d, rejected %d, in %s (%.0f/s) to %s\n",
 		s.sent, s.rejected, took.Round(time.Millisecond), float64(s.sent)/max(took.Seconds(), 1e-9), s.place)
 	switch {
 	case err != nil:
 		return err
+	case sayErr != nil:
+		return sayErr
 	case s.rejected > publishReports:
 		return fmt.Errorf("%d lines are no events, %d of them not shown", s.rejected, s.rejected-publishReports)
 	case s.rejected > 0:
@@ -225,7 +227,7 @@ func (s *sending) reject(number int, err error) {
 	s.rejected++
 	if s.rejected <= publishReports {
 		s.progress.clear()
-		fmt.Fprintf(s.bad, "gateway: line %d: %v\n", number, err)
+		s.say(fmt.Sprintf("line %d: %v", number, err))
 	}
 }
 

@@ -16,7 +16,7 @@ type tokenCmd struct {
 	Role        string        `help:"Role, as JWT_ROLES names it."                                                 required:""`
 	TTL         time.Duration `default:"1h"                                                                        help:"How long the token is valid."`
 	Solicitudes []string      `help:"Solicitudes whose rooms the user may enter, comma-separated."                 placeholder:"ID"`
-	Key         string        `help:"PEM file with the private key; without it JWT_SECRET_KEY signs."              placeholder:"FILE" type:"path"`
+	Key         string        `help:"PEM file with the private key; without it JWT_SECRET_KEY signs."              placeholder:"FILE"                  type:"path"`
 	Algorithm   string        `help:"Algorithm; the first of JWT_ALGORITHM that the key can sign for, if not set." placeholder:"NAME"`
 	Issuer      string        `help:"Issuer; JWT_ISSUER if not set."                                               placeholder:"ISS"`
 	Audience    string        `help:"Audience; JWT_AUDIENCE if not set."                                           placeholder:"AUD"`
@@ -50,7 +50,7 @@ func (t *tokenCmd) Run(a *app) error {
 		return err
 	}
 	if !slices.Contains(c.JWTAlgorithm, r.Algorithm) {
-		fmt.Fprintf(a.stderr, "gateway: warning: JWT_ALGORITHM does not list %s, so a node with this configuration refuses the token\n", r.Algorithm)
+		a.warn("JWT_ALGORITHM does not list " + r.Algorithm + ", so a node with this configuration refuses the token")
 	}
 	_, err = fmt.Fprintln(a.stdout, token)
 	return err
@@ -64,7 +64,7 @@ func (t *tokenCmd) sign(c Config, r *auth.MintRequest) (string, error) {
 		r.Secret = []byte(c.JWTSecretKey)
 		if len(r.Secret) == 0 {
 			v, _ := lookup("JWT_SECRET_KEY")
-			return "", Faults{v.fault("is not set; give it, or a private key by --key")}
+			return "", ConfigError{v.fault("is not set; give it, or a private key by --key")}
 		}
 	} else {
 		var err error

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"iter"
 	"reflect"
 	"strings"
 )
@@ -33,7 +34,7 @@ var variables = []variable{
 	{Name: "SHUTDOWN_TIMEOUT", Example: "25s", Doc: "After SIGTERM, when the process ends at the latest. Longer than `DRAIN_TIMEOUT`, at most 15m."},
 
 	{Name: "REDIS_MODE", Group: "Redis", Example: "single", Doc: "`single`, `sentinel` or `cluster`."},
-	{Name: "REDIS_URL", Example: "rediss://user:password@redis.example:6380/0", Secret: true, Derived: "none", Doc: "`redis://` or, with TLS, `rediss://`; in mode `single`, instead of host, port and the rest. `REDIS_USERNAME` and `REDIS_PASSWORD` override what it says."},
+	{Name: "REDIS_URL", Example: "rediss://gateway@redis.example:6380/0", Secret: true, Derived: "none", Doc: "`redis://` or, with TLS, `rediss://`; in mode `single`, instead of host, port and the rest. `REDIS_USERNAME` and `REDIS_PASSWORD` override what it says."},
 	{Name: "REDIS_HOST", Example: "redis.example", Doc: "Host, in mode `single`."},
 	{Name: "REDIS_PORT", Example: "6379", Doc: "Port, in mode `single`."},
 	{Name: "REDIS_ADDRS", Example: "redis-0:6379,redis-1:6379,redis-2:6379", Derived: "none", Doc: "Sentinels or cluster nodes as `host:port`, comma-separated, in the other modes."},
@@ -102,16 +103,7 @@ func (v variable) defaultText() string {
 	return def
 }
 
-func configFields() func(yield func(reflect.StructField) bool) {
-	return func(yield func(reflect.StructField) bool) {
-		t := reflect.TypeFor[Config]()
-		for i := range t.NumField() {
-			if !yield(t.Field(i)) {
-				return
-			}
-		}
-	}
-}
+func configFields() iter.Seq[reflect.StructField] { return reflect.TypeFor[Config]().Fields() }
 
 func variableOfField(field string) variable {
 	for f := range configFields() {
