@@ -176,6 +176,21 @@ func TestPublishReportsWhatMayBeWritten(t *testing.T) {
 	require.Contains(t, r.stdout, "published 0, rejected 0,")
 }
 
+func TestPublishToACluster(t *testing.T) {
+	server := redistest.Start(t, "--cluster-enabled", "yes")
+	c := server.Client()
+	ctx := context.Background()
+	require.NoError(t, c.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err())
+	require.Eventually(t, func() bool {
+		info, err := c.ClusterInfo(ctx).Result()
+		return err == nil && strings.Contains(info, "cluster_state:ok")
+	}, 20*time.Second, 10*time.Millisecond)
+	r := gateway(t, []string{"REDIS_MODE=cluster", "REDIS_ADDRS=" + server.Addr()}, eventLine(1)+"\n"+eventLine(2), "publish")
+	require.Equal(t, exitOK, r.code, r.stderr)
+	require.Contains(t, r.stdout, "published 2, rejected 0,")
+	require.Len(t, entries(t, c), 2)
+}
+
 func TestPublishToTheEmbeddedRedis(t *testing.T) {
 	server := miniredis.RunT(t)
 	r := gateway(t, []string{"REDIS_URL=redis://" + server.Addr()}, eventLine(1), "publish")
