@@ -7,12 +7,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zishang520/socket.io/servers/engine/v3"
 	"github.com/zishang520/socket.io/servers/engine/v3/transports"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
-// This file is the fence around the library's Engine.IO layer: nothing else in the package knows of transports.
+// This file and gate.go are the fence around the library's Engine.IO layer: nothing else here knows of transports.
 
 // newServer makes the Socket.IO server on the library's Engine.IO. Polling and WebSocket only: WebTransport would need
 // an HTTP/3 listener of its own.
@@ -36,6 +37,17 @@ func newServer(cfg Config, adapter socket.AdapterConstructor) *socket.Server {
 		Credentials: true,
 	})
 	return socket.NewServer(nil, opts)
+}
+
+// newHandler serves io; its engine exists from here on.
+func newHandler(io *socket.Server, origins originList, draining func() bool) http.Handler {
+	handler := io.ServeHandler(nil)
+	_ = io.Engine().On("connection", func(args ...any) {
+		if s, ok := args[0].(engine.Socket); ok {
+			openGate(s)
+		}
+	})
+	return guard(gated(handler), origins, draining)
 }
 
 // originList decides which browser origins may talk to the node.

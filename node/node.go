@@ -86,7 +86,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node")}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.io = newServer(cfg, deps.Adapter)
-	n.http = guard(n.io.ServeHandler(nil), newOriginList(cfg.Origins), n.draining.Load)
+	n.http = newHandler(n.io, newOriginList(cfg.Origins), n.draining.Load)
 	n.io.Use(n.admit)
 	if err := n.io.On("connection", n.onConnection); err != nil {
 		return nil, err
