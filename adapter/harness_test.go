@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -62,7 +64,7 @@ type clients struct{ redis, blocking redis.UniversalClient }
 
 func redisClients(t testing.TB, addr string) clients {
 	opts := func() *redis.Options {
-		return &redis.Options{Addr: addr, MaxRetries: -1, DialTimeout: time.Second}
+		return &redis.Options{Addr: addr, MaxRetries: -1, DialTimeout: time.Second, DialerRetries: 1}
 	}
 	c := clients{redis: redis.NewClient(opts()), blocking: redis.NewClient(opts())}
 	t.Cleanup(func() { _ = c.redis.Close(); _ = c.blocking.Close() })
@@ -161,26 +163,21 @@ func (n *testNode) connect(rooms ...string) *client { return n.connectTo("/", ""
 
 func (n *testNode) connectTo(nsp, ack string, rooms ...string) *client {
 	n.t.Helper()
-	conn, response, err := websocket.DefaultDialer.Dial(
-		"ws"+strings.TrimPrefix(n.http.URL, "http")+"/socket.io/?EIO=4&transport=websocket", nil)
-	require.NoError(n.t, err)
-	_ = response.Body.Close()
-	c := &client{t: n.t, conn: conn, ack: ack}
+	c := &client{t: n.t, ack: ack}
 	if nsp != "/" {
 		c.nsp = nsp + ","
 	}
-	require.Equal(n.t, byte('0'), c.read()[0])
-	c.send("40" + c.nsp)
-	reply := c.read()
-	require.True(n.t, strings.HasPrefix(reply, "40"+c.nsp), reply)
-	var hello struct {
-		Sid string `json:"sid"`
-	}
-	require.NoError(n.t, json.Unmarshal([]byte(strings.TrimPrefix(reply, "40"+c.nsp)), &hello))
-	c.sid = hello.Sid
+	// The library's connections start to read before they are listened to: an early CONNECT can vanish.
+	eventually(n.t, "connection", func() bool { return n.handshake(c) == nil })
+	// The library closes a connection whose event arrives while its CONNECT is still being dealt with.
+	eventually(n.t, "socket is connected", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return nsp != "/" || n.sockets[c.sid] != nil
+	})
 	done := make(chan struct{})
 	go func() { defer close(done); c.follow() }()
-	n.t.Cleanup(func() { _ = conn.Close(); <-done })
+	n.t.Cleanup(func() { _ = c.conn.Close(); <-done })
 	if len(rooms) > 0 {
 		list, _ := json.Marshal(append([]string{"join"}, rooms...))
 		c.send("42" + c.nsp + string(list))
@@ -193,12 +190,32 @@ func (n *testNode) connectTo(nsp, ack string, rooms ...string) *client {
 	return c
 }
 
-func (c *client) read() string {
-	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
-	_, data, err := c.conn.ReadMessage()
-	require.NoError(c.t, err)
-	_ = c.conn.SetReadDeadline(time.Time{})
-	return string(data)
+func (n *testNode) handshake(c *client) error {
+	conn, response, err := websocket.DefaultDialer.Dial(
+		"ws"+strings.TrimPrefix(n.http.URL, "http")+"/socket.io/?EIO=4&transport=websocket", nil)
+	if err != nil {
+		return err
+	}
+	_ = response.Body.Close()
+	c.conn = conn
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, _, err = conn.ReadMessage(); err != nil {
+		_ = conn.Close()
+		return err
+	}
+	c.send("40" + c.nsp)
+	_, reply, err := conn.ReadMessage()
+	if err != nil {
+		_ = conn.Close()
+		return err
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	var hello struct {
+		Sid string `json:"sid"`
+	}
+	require.NoError(n.t, json.Unmarshal([]byte(strings.TrimPrefix(string(reply), "40"+c.nsp)), &hello))
+	c.sid = hello.Sid
+	return nil
 }
 
 func (c *client) send(text string) {
@@ -278,3 +295,76 @@ func (n *testNode) publish(event string, rooms ...string) {
 }
 
 func eventName(name string) types.EventName { return types.EventName(name) }
+
+// proxy stands between a client and Redis, so that the connection can fail while Redis goes on.
+type proxy struct {
+	t      testing.TB
+	target string
+	ln     net.Listener
+	group  sync.WaitGroup
+
+	mu    sync.Mutex
+	cut   bool              // mu
+	conns map[net.Conn]bool // mu
+}
+
+func startProxy(t testing.TB, target string) *proxy {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &proxy{t: t, target: target, ln: ln, conns: make(map[net.Conn]bool)}
+	p.group.Go(p.serve)
+	t.Cleanup(func() {
+		_ = ln.Close()
+		p.setCut(true)
+		p.group.Wait()
+	})
+	return p
+}
+
+func (p *proxy) serve() {
+	for {
+		conn, err := p.ln.Accept()
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		refuse := p.cut
+		p.mu.Unlock()
+		upstream, err := net.Dial("tcp", p.target)
+		if err != nil || refuse {
+			_ = conn.Close()
+			if err == nil {
+				_ = upstream.Close()
+			}
+			continue
+		}
+		p.mu.Lock()
+		p.conns[conn], p.conns[upstream] = true, true
+		p.mu.Unlock()
+		for _, pair := range [][2]net.Conn{{conn, upstream}, {upstream, conn}} {
+			p.group.Go(func() {
+				_, _ = io.Copy(pair[0], pair[1])
+				_ = pair[0].Close()
+				_ = pair[1].Close()
+			})
+		}
+	}
+}
+
+// setCut closes all connections and refuses new ones, or accepts them again.
+func (p *proxy) setCut(cut bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = cut
+	if cut {
+		for conn := range p.conns {
+			_ = conn.Close()
+		}
+		clear(p.conns)
+	}
+}
+
+// through makes a node's log reader use the proxy.
+func (p *proxy) through() func(*Deps) {
+	return func(d *Deps) { d.Blocking = redisClients(p.t, p.ln.Addr().String()).blocking }
+}

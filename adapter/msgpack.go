@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -164,10 +165,19 @@ func (u unpacker) value(depth int) (any, error) {
 	case c == msgpcode.Float, c == msgpcode.Double:
 		return u.dec.DecodeFloat64()
 	case c == msgpcode.Uint64:
-		return u.dec.DecodeUint64()
+		return u.unsigned()
 	default:
 		return u.dec.DecodeInt64()
 	}
+}
+
+// unsigned gives an integer the type that it would have had in its shortest form.
+func (u unpacker) unsigned() (any, error) {
+	n, err := u.dec.DecodeUint64()
+	if err == nil && n <= math.MaxInt64 {
+		return int64(n), nil
+	}
+	return n, err
 }
 
 func (u unpacker) array(depth int) (any, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -22,6 +23,7 @@ type reader struct {
 	anchored bool
 	verified bool
 	dials    uint64 // of the blocking client, when the position was verified
+	asked    time.Time
 	// source is the highest source id delivered; events at or below it are repetitions.
 	source streamID
 	recent idRing
@@ -51,6 +53,10 @@ func (r *reader) run(ctx context.Context) {
 
 // step makes sure that the position is one of this log, and reads on from there once.
 func (r *reader) step(ctx context.Context) error {
+	if time.Since(r.asked) > r.c.cfg.LogMaxAge/4 {
+		// Stopped or starved for long: the log may have been trimmed past the position, which a read would not tell.
+		r.verified = false
+	}
 	for !r.verified {
 		r.dials = r.c.dials.Load()
 		if err := r.attach(ctx); err != nil {
@@ -61,6 +67,7 @@ func (r *reader) step(ctx context.Context) error {
 		r.verified = r.c.dials.Load() == r.dials
 	}
 	r.c.reading.Store(true)
+	r.asked = time.Now()
 	streams, err := r.c.blocking.XRead(ctx, &redis.XReadArgs{
 		Streams: []string{r.c.logKey, r.pos.String()},
 		Count:   int64(r.c.cfg.ReadCount),
@@ -84,6 +91,8 @@ func (r *reader) step(ctx context.Context) error {
 				return err
 			}
 		}
+		// Behind the log's end, it may be trimmed past the position as well.
+		r.verified = len(stream.Messages) < r.c.cfg.ReadCount
 	}
 	return nil
 }
@@ -180,12 +189,16 @@ func (r *reader) attach(ctx context.Context) error {
 
 // start takes the log's end as the position: of a log that has no entry, its beginning, so that none is missed.
 func (r *reader) start(ctx context.Context) error {
-	newest, err := r.c.blocking.XRevRangeN(ctx, r.c.logKey, "+", "-", int64(r.c.cfg.ReadCount)).Result()
+	pipe := r.c.blocking.TxPipeline()
+	entries := pipe.XRevRangeN(ctx, r.c.logKey, "+", "-", int64(r.c.cfg.ReadCount))
+	state := pipe.XInfoStream(ctx, r.c.logKey)
+	_, _ = pipe.Exec(ctx) // each command carries its error
+	newest, err := entries.Result()
 	if err != nil {
 		return err
 	}
 	if len(newest) == 0 {
-		info, err := r.info(ctx)
+		info, err := infoOf(state)
 		if err != nil {
 			return err
 		}
@@ -228,8 +241,8 @@ type logInfo struct {
 	last   streamID
 }
 
-func (r *reader) info(ctx context.Context) (logInfo, error) {
-	info, err := r.c.blocking.XInfoStream(ctx, r.c.logKey).Result()
+func infoOf(cmd *redis.XInfoStreamCmd) (logInfo, error) {
+	info, err := cmd.Result()
 	if err != nil {
 		if strings.Contains(err.Error(), "no such key") {
 			return logInfo{}, nil

@@ -314,9 +314,9 @@ func (a *nspAdapter) BroadcastWithAck(
 		return
 	}
 	single := singleAck(ack, o.Flags.ExpectSingleResponse)
-	// Its id has to be known to the caller, who cleans up by it.
+	// The library's timer reads the packet's id without a lock, to clean up by it; so it gets none, and cleaning up is
+	// done here.
 	id := a.nsp.Ids()
-	packet.Id = &id
 	if !o.Flags.Local {
 		a.askSockets(args, o, clientCount, single)
 	}

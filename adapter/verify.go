@@ -2,89 +2,92 @@ package adapter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
 // verify looks for the entry at the position. If it is missing, what the log holds instead tells why: entries before
 // and after it but not it, or none after it (the log went back), only later ones (trimmed away, or a new log).
 func (r *reader) verify(ctx context.Context) error {
+	view, err := r.look(ctx)
+	switch {
+	case err != nil:
+		return err
+	case view.holdsPosition:
+	case view.empty:
+		r.verifyEmpty(view)
+	case !r.anchored && view.oldest.compare(r.pos) > 0:
+		r.verifyUnread(view)
+	case !r.anchored && view.newest.compare(r.pos) >= 0:
+	case view.oldest.compare(r.pos) > 0:
+		r.verifyTrimmed(view)
+	default:
+		return r.wentBack(ctx, view.oldest)
+	}
+	return nil
+}
+
+// logView is the log at one moment.
+type logView struct {
+	info           logInfo
+	holdsPosition  bool
+	empty          bool
+	oldest, newest streamID
+}
+
+// look takes the view in one transaction: put together from several moments, a log that just grows looks damaged.
+func (r *reader) look(ctx context.Context) (logView, error) {
 	pos := r.pos.String()
-	pipe := r.c.blocking.Pipeline()
+	pipe := r.c.blocking.TxPipeline()
 	at := pipe.XRangeN(ctx, r.c.logKey, pos, pos, 1)
 	first := pipe.XRangeN(ctx, r.c.logKey, "-", "+", 1)
 	last := pipe.XRevRangeN(ctx, r.c.logKey, "+", "-", 1)
-	if _, err := pipe.Exec(ctx); err != nil {
-		return err
+	info := pipe.XInfoStream(ctx, r.c.logKey)
+	_, _ = pipe.Exec(ctx) // each command carries its error
+	if err := errors.Join(at.Err(), first.Err(), last.Err()); err != nil {
+		return logView{}, err
 	}
-	if len(at.Val()) > 0 {
-		return nil
+	var view logView
+	var err error
+	if view.info, err = infoOf(info); err != nil {
+		return logView{}, err
 	}
-	if len(first.Val()) == 0 || len(last.Val()) == 0 {
-		return r.verifyEmpty(ctx)
+	view.holdsPosition = len(at.Val()) > 0
+	if view.empty = len(first.Val()) == 0 || len(last.Val()) == 0; view.empty {
+		return view, nil
 	}
-	oldest, err := parseStreamID(first.Val()[0].ID)
-	if err != nil {
-		return err
+	if view.oldest, err = parseStreamID(first.Val()[0].ID); err != nil {
+		return logView{}, err
 	}
-	newest, err := parseStreamID(last.Val()[0].ID)
-	if err != nil {
-		return err
-	}
-	switch {
-	case !r.anchored && oldest.compare(r.pos) > 0:
-		return r.verifyUnread(ctx, oldest)
-	case !r.anchored && newest.compare(r.pos) >= 0:
-		return nil
-	case oldest.compare(r.pos) > 0:
-		return r.verifyTrimmed(ctx, oldest, newest)
-	default:
-		return r.wentBack(ctx, oldest)
-	}
+	view.newest, err = parseStreamID(last.Val()[0].ID)
+	return view, err
 }
 
 // verifyEmpty handles a log without entries: emptied by trimming, or gone.
-func (r *reader) verifyEmpty(ctx context.Context) error {
-	info, err := r.info(ctx)
-	if err != nil {
-		return err
-	}
+func (r *reader) verifyEmpty(view logView) {
 	switch {
-	case !info.exists || info.last.compare(r.pos) < 0:
+	case !view.info.exists || view.info.last.compare(r.pos) < 0:
 		r.newLog()
-	case info.last.compare(r.pos) > 0:
-		r.gap(info.last)
+	case view.info.last.compare(r.pos) > 0:
+		r.gap(view.info.last)
 	}
-	return nil
 }
 
 // verifyUnread handles a position that never was an entry, with entries after it. They will be read; only if some were
 // trimmed before that is there a gap.
-func (r *reader) verifyUnread(ctx context.Context, oldest streamID) error {
-	if !r.pos.isZero() {
-		return nil
+func (r *reader) verifyUnread(view logView) {
+	if r.pos.isZero() && view.info.added > view.info.length {
+		r.gap(view.oldest.before())
 	}
-	info, err := r.info(ctx)
-	if err != nil {
-		return err
-	}
-	if info.added > info.length {
-		r.gap(oldest.before())
-	}
-	return nil
 }
 
 // verifyTrimmed handles an anchored position with later entries only.
-func (r *reader) verifyTrimmed(ctx context.Context, oldest, newest streamID) error {
-	info, err := r.info(ctx)
-	if err != nil {
-		return err
-	}
-	if r.neverTrimmed(info, newest) {
+func (r *reader) verifyTrimmed(view logView) {
+	if r.neverTrimmed(view.info, view.newest) {
 		r.newLog()
-		return nil
+		return
 	}
-	r.gap(oldest.before())
-	return nil
+	r.gap(view.oldest.before())
 }
 
 // neverTrimmed reports whether the log still holds all that was ever added: then the position was never in it.
