@@ -310,8 +310,11 @@ func TestMsgpackTakesValuesAsJSONShowsThem(t *testing.T) {
 	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	packed, err := packMsgpack([]any{
-		named{A: 1, T: at}, json.RawMessage(`{"n":-3,"u":18446744073709551615,"f":1e3}`),
-		int8(4), "s", 1.5, true, nil, []byte{9}, uint64(1 << 63), 7, json.Number("-2"),
+		named{A: 1, T: at},
+		json.RawMessage(`{"n":-3,"u":18446744073709551615,"f":1e3}`),
+		int8(4), "s", 1.5, true, nil,
+		[]byte{9},
+		uint64(1 << 63), 7, json.Number("-2"),
 	})
 	require.NoError(t, err)
 	v, err := unpackMsgpack(packed, false)

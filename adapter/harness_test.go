@@ -179,8 +179,7 @@ func (n *testNode) connectTo(nsp, ack string, rooms ...string) *client {
 	go func() { defer close(done); c.follow() }()
 	n.t.Cleanup(func() { _ = c.conn.Close(); <-done })
 	if len(rooms) > 0 {
-		list, _ := json.Marshal(append([]string{"join"}, rooms...))
-		c.send("42" + c.nsp + string(list))
+		c.send("42" + c.nsp + string(appendQuotedList(nil, append([]string{"join"}, rooms...))))
 		eventually(n.t, "client has joined", func() bool { return c.count() > 0 })
 		c.mu.Lock()
 		require.Equal(n.t, []string{`["joined"]`}, c.events)

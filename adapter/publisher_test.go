@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -32,9 +33,9 @@ func TestARefusedPublishIsAnErrorOrCounted(t *testing.T) {
 	try("OOM")
 	require.NoError(t, admin.ConfigSet(ctx, "maxmemory", "0").Err())
 	n.publish("one", "r")
-	require.NoError(t, admin.SlaveOf(ctx, "127.0.0.1", "1").Err())
+	require.NoError(t, admin.ReplicaOf(ctx, "127.0.0.1", "1").Err())
 	try("READONLY")
-	require.NoError(t, admin.SlaveOf(ctx, "NO", "ONE").Err())
+	require.NoError(t, admin.ReplicaOf(ctx, "NO", "ONE").Err())
 	n.publish("two", "r")
 	c.expect(events("one", "two")...)
 	server.Kill()
@@ -112,7 +113,7 @@ func TestPublishersOfManyGoroutinesAreEachInOrder(t *testing.T) {
 		group.Go(func() {
 			for i := range each {
 				_ = n.cluster.Publish(context.Background(), Broadcast{
-					Event: fmt.Sprint("w", w), Rooms: []string{"r"}, Args: raw(fmt.Sprint(i)),
+					Event: fmt.Sprint("w", w), Rooms: []string{"r"}, Args: raw(strconv.Itoa(i)),
 				})
 			}
 		})
@@ -122,7 +123,7 @@ func TestPublishersOfManyGoroutinesAreEachInOrder(t *testing.T) {
 	next := make(map[string]int)
 	for _, text := range c.got() {
 		name, rest, _ := strings.Cut(strings.Trim(text, `[]"`), `",`)
-		require.Equal(t, fmt.Sprint(next[name]), rest)
+		require.Equal(t, strconv.Itoa(next[name]), rest)
 		next[name]++
 	}
 }

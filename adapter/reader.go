@@ -17,10 +17,12 @@ const recentIDs = 1024
 // reader follows the log. It belongs to one goroutine.
 type reader struct {
 	c *Cluster
-	// pos is the last entry handled. anchored says that it is the id of an entry, which can be looked for.
+	// pos is the last entry handled. anchored says that it is the id of an entry, which can be looked for; if it is not,
+	// before says how many entries had been added to the log up to it.
 	pos      streamID
-	started  bool
 	anchored bool
+	before   int64
+	started  bool
 	verified bool
 	dials    uint64 // of the blocking client, when the position was verified
 	asked    time.Time
@@ -202,7 +204,8 @@ func (r *reader) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.pos, r.started = info.last, true
+		r.started = true
+		r.moveTo(info.last, info.added)
 		return nil
 	}
 	for _, message := range slices.Backward(newest) {
@@ -240,6 +243,9 @@ type logInfo struct {
 	added  int64 // entries ever added; 0 if this Redis (before 7.0) does not say
 	last   streamID
 }
+
+// trimmed is how many entries are no longer there.
+func (i logInfo) trimmed() int64 { return max(i.added-i.length, 0) }
 
 func infoOf(cmd *redis.XInfoStreamCmd) (logInfo, error) {
 	info, err := cmd.Result()

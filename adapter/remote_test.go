@@ -15,7 +15,7 @@ import (
 )
 
 // ghost makes the cluster see a member that never answers.
-func ghost(t *testing.T, c *redis.Client, uid string) *redis.PubSub {
+func ghost(t *testing.T, c *redis.Client, uid string) {
 	t.Helper()
 	sub := c.Subscribe(context.Background(), publicChannel("{teloo}", "/"), privateChannel("{teloo}", "/", uid))
 	for range 2 {
@@ -23,7 +23,6 @@ func ghost(t *testing.T, c *redis.Client, uid string) *redis.PubSub {
 		require.NoError(t, err)
 	}
 	t.Cleanup(func() { _ = sub.Close() })
-	return sub
 }
 
 func fetch(op interface {

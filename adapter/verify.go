@@ -22,7 +22,7 @@ func (r *reader) verify(ctx context.Context) error {
 	case view.oldest.compare(r.pos) > 0:
 		r.verifyTrimmed(view)
 	default:
-		return r.wentBack(ctx, view.oldest)
+		return r.wentBack(ctx, view)
 	}
 	return nil
 }
@@ -69,15 +69,17 @@ func (r *reader) verifyEmpty(view logView) {
 	case !view.info.exists || view.info.last.compare(r.pos) < 0:
 		r.newLog()
 	case view.info.last.compare(r.pos) > 0:
-		r.gap(view.info.last)
+		r.gap(view.info.last, view.info.added)
+	default:
+		r.moveTo(r.pos, view.info.added)
 	}
 }
 
 // verifyUnread handles a position that never was an entry, with entries after it. They will be read; only if some were
 // trimmed before that is there a gap.
 func (r *reader) verifyUnread(view logView) {
-	if r.pos.isZero() && view.info.added > view.info.length {
-		r.gap(view.oldest.before())
+	if view.info.added-r.before > view.info.length {
+		r.gap(view.oldest.before(), view.info.trimmed())
 	}
 }
 
@@ -87,7 +89,7 @@ func (r *reader) verifyTrimmed(view logView) {
 		r.newLog()
 		return
 	}
-	r.gap(view.oldest.before())
+	r.gap(view.oldest.before(), view.info.trimmed())
 }
 
 // neverTrimmed reports whether the log still holds all that was ever added: then the position was never in it.
@@ -108,24 +110,24 @@ func (r *reader) newLog() {
 	}
 	r.c.count.resets.Add(1)
 	r.c.log.Warn("the log is a new one, reading it from its beginning", "position", r.pos.String())
-	r.moveTo(streamID{})
+	r.moveTo(streamID{}, 0)
 	r.source = streamID{}
 	r.recent = idRing{}
 }
 
 // gap goes on after to; the entries between the position and that are lost to this node.
-func (r *reader) gap(to streamID) {
+func (r *reader) gap(to streamID, before int64) {
 	r.c.count.gaps.Add(1)
 	r.c.log.Error("the position in the log was trimmed away, entries were missed",
 		"position", r.pos.String(), "next", to.String())
 	reason := fmt.Sprintf("log position %s was trimmed away", r.pos)
-	r.moveTo(to)
+	r.moveTo(to, before)
 	r.recent = idRing{}
 	r.c.guard("gap", func() { r.c.onGap(reason) })
 }
 
 // wentBack goes on after the newest entry that was delivered and is still there.
-func (r *reader) wentBack(ctx context.Context, oldest streamID) error {
+func (r *reader) wentBack(ctx context.Context, view logView) error {
 	known, found, err := r.newestKnown(ctx)
 	if err != nil {
 		return err
@@ -133,7 +135,7 @@ func (r *reader) wentBack(ctx context.Context, oldest streamID) error {
 	r.c.count.wentBack.Add(1)
 	r.c.log.Warn("the log lost its newest entries", "position", r.pos.String(), "resume", known.String())
 	if !found {
-		r.moveTo(oldest.before())
+		r.moveTo(view.oldest.before(), view.info.trimmed())
 		r.recent = idRing{}
 		return nil
 	}
@@ -161,5 +163,5 @@ func (r *reader) newestKnown(ctx context.Context) (streamID, bool, error) {
 	return streamID{}, false, nil
 }
 
-// moveTo sets a position that is not an entry.
-func (r *reader) moveTo(id streamID) { r.pos, r.anchored = id, false }
+// moveTo sets a position that is not an entry; before it, that many entries were added to the log.
+func (r *reader) moveTo(id streamID, before int64) { r.pos, r.anchored, r.before = id, false, before }
