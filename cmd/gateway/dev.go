@@ -23,10 +23,10 @@ import (
 const devHost = "127.0.0.1"
 
 type devCmd struct {
-	Port  int           `default:"8003"   help:"Port to listen on, of 127.0.0.1."`
-	Nodes int           `default:"1"      help:"Nodes to run; more than one stand behind a small sticky proxy."`
-	Every time.Duration `default:"1500ms" help:"About how often an event is made up; 0: never."`
-	Redis string        `default:"auto"   enum:"auto,embedded,server"                                           help:"Which Redis to start: the embedded one, a redis-server, or whichever works."`
+	Port  int           `default:"8003"     help:"Port to listen on, of 127.0.0.1."`
+	Nodes int           `default:"1"        help:"Nodes to run; more than one stand behind a small sticky proxy."`
+	Every time.Duration `default:"1500ms"   help:"About how often an event is made up; 0: never."`
+	Redis string        `default:"embedded" enum:"embedded,server"                                                help:"Redis to start: the embedded one, or the installed redis-server."`
 }
 
 // Run runs the demonstration until ctx ends.

@@ -23,8 +23,7 @@ type devRedis struct {
 	stop func()
 }
 
-// startDevRedis starts the embedded Redis if it is asked for or can run everything the gateway needs, else a
-// redis-server.
+// startDevRedis starts the Redis that was chosen. The embedded one has every command that the scripts use.
 func startDevRedis(ctx context.Context, choice string, log *slog.Logger) (*devRedis, error) {
 	if choice == "server" {
 		return startRedisServer(ctx)

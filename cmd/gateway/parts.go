@@ -27,7 +27,8 @@ type parts struct {
 	cfg      Config
 	identity string
 	began    time.Time
-	log      *slog.Logger
+	// base is handed on to parts that name their component themselves; log is the assembly's own.
+	base, log *slog.Logger
 
 	// commands runs commands and subscriptions; events and entries wait in blocking reads of the two streams.
 	commands, events, entries redis.UniversalClient
@@ -48,7 +49,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 	began := time.Now()
 	identity := cfg.identity(began)
 	p := &parts{
-		cfg: cfg, identity: identity, began: began, log: log.With("component", "gateway"),
+		cfg: cfg, identity: identity, began: began, base: log, log: log.With("component", "gateway"),
 		commands: cfg.newRedis(false), events: cfg.newRedis(true), entries: cfg.newRedis(true),
 		router: node.NewRouter(cfg.JWTRoles),
 	}

@@ -48,7 +48,7 @@ func (p *parts) run(ctx context.Context, listener net.Listener, sources api.Sour
 
 	mux := http.NewServeMux()
 	mux.Handle(p.cfg.nodeConfig().Path, p.node.Handler())
-	mux.Handle("/", api.New(cfg, sources, p.log))
+	mux.Handle("/", api.New(cfg, sources, p.base))
 	web := newWebServer(mux, p.log)
 
 	redisWatch := start("redis watch", p.watchRedis, failed)
