@@ -292,8 +292,15 @@ func (e entry) fromJSON(data string) (entry, error) {
 	if !utf8.ValidString(data) {
 		return entry{}, errJSON
 	}
+	raw := []byte(data)
+	if e.kind == typeBroadcast {
+		if opts, array, ok := fastEvent(raw); ok {
+			e.opts, e.packet = opts, packetBody{array: array}
+			return e, checkEventArray(array)
+		}
+	}
 	var body entryBody
-	if err := json.Unmarshal([]byte(data), &body); err != nil {
+	if err := json.Unmarshal(raw, &body); err != nil {
 		return entry{}, err
 	}
 	if body.Opts == nil || body.Opts.Rooms == nil {

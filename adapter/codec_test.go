@@ -378,6 +378,42 @@ func FuzzDecodeEntry(f *testing.F) {
 	})
 }
 
+func TestTheUsualLayoutIsDecodedFast(t *testing.T) {
+	for data, usual := range map[string]bool{
+		nodeJSON: true,
+		`{"opts":{"rooms":["a"],"except":["b","c"],"flags":{"volatile":true}},"packet":{"type":2,"data":["e"]}}`:      true,
+		`{"opts":{"rooms":[],"except":[],"flags":{}},"packet":{"type":2,"data":["e","]\\\"}"],"nsp":"/x"}}`:           true,
+		`{"opts":{"rooms":["\u0061"],"except":[],"flags":{}},"packet":{"type":2,"data":["e"]}}`:                       false,
+		`{"opts":{"rooms":[],"except":[],"flags":{"compress":false}},"packet":{"type":2,"data":["e"]}}`:               false,
+		`{"opts":{"rooms":[],"except":[],"flags":{}},"packet":{"type":2,"data":["e"],"id":1}}`:                        false,
+		`{"opts":{"rooms":[],"except":[],"flags":{}},"packet":{"type":2,"data":["e"]},"requestId":"x"}`:               false,
+		`{"opts":{"rooms":[],"except":[],"flags":{}},"packet":{"type":2,"data":["e"],"nsp":"/"},"opts":{"rooms":[]}}`: false,
+		`{"opts":{"rooms":[],"except":[],"flags":{}},"packet":{"type":2,"data":["e"`:                                  false,
+	} {
+		_, _, ok := fastEvent([]byte(data))
+		require.Equal(t, usual, ok, data)
+	}
+}
+
+// FuzzFastEvent compares the fast decoding with the general one.
+func FuzzFastEvent(f *testing.F) {
+	f.Add(nodeJSON)
+	f.Add(`{"opts":{"rooms":["a"],"except":["b"],"flags":{"volatile":true}},"packet":{"type":2,"data":["e","\\\""]}}`)
+	f.Fuzz(func(t *testing.T, data string) {
+		opts, array, ok := fastEvent([]byte(data))
+		if !ok || !utf8.ValidString(data) {
+			return
+		}
+		var body entryBody
+		require.NoError(t, json.Unmarshal([]byte(data), &body))
+		require.Equal(t, *body.Opts, opts)
+		require.Equal(t, string(body.Packet.Data), string(array))
+		require.Nil(t, body.Packet.ID)
+		require.Nil(t, body.RequestID)
+		require.Equal(t, packetEvent, body.Packet.Type)
+	})
+}
+
 func FuzzUnpackMessage(f *testing.F) {
 	fetch, _ := base64.StdEncoding.DecodeString(nodeFetch)
 	f.Add(fetch)

@@ -1,0 +1,97 @@
+package adapter
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/zishang520/socket.io/servers/socket/v3"
+
+	"github.com/teloo/realtime-gateway/deploy/redistest"
+)
+
+// payload is an event's data of some 200 bytes.
+var payload = `{"solicitud_id":12345,"text":"` + strings.Repeat("x", 170) + `"}`
+
+// BenchmarkLocalBroadcast writes one frame to each of 1,000 sockets, over TCP, and waits until all are written.
+func BenchmarkLocalBroadcast(b *testing.B) {
+	server := redistest.Start(b)
+	n := startNode(b, server.Addr(), testConfig("a:1"))
+	const members = 1000
+	for range members {
+		c := &client{t: b}
+		eventually(b, "connection", func() bool { return n.handshake(c) == nil })
+		conn := c.conn.NetConn()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = io.Copy(io.Discard, conn)
+		}()
+		b.Cleanup(func() { _ = conn.Close(); <-done })
+	}
+	eventually(b, "all are connected", func() bool { return n.io.Sockets().Sockets().Len() == members })
+	for _, s := range n.io.Sockets().Sockets().Values() {
+		s.Join("r")
+	}
+	a := n.cluster.adapterOf("/")
+	fields, err := EncodeBroadcast("n", Broadcast{Event: "ev", Rooms: []string{"r"}, Args: raw(payload)})
+	require.NoError(b, err)
+	values := fieldMap(fields)
+	start := n.cluster.Stats().Writes
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		e, err := decodeEntry(values)
+		require.NoError(b, err)
+		a.deliver(newFrame("/", e.packet, e.opts.Flags), e.opts)
+		want := start + uint64(i+1)*members
+		eventually(b, "written", func() bool { return n.cluster.count.writes.Load() >= want })
+	}
+	b.ReportMetric(float64(b.N)*members/b.Elapsed().Seconds(), "deliveries/s")
+}
+
+// BenchmarkWalk visits 1,000 members, and the same 1,000 by two rooms.
+func BenchmarkWalk(b *testing.B) {
+	for name, rooms := range map[string][]string{"one room": {"r"}, "two rooms": {"r", "s"}} {
+		b.Run(name, func(b *testing.B) {
+			table := newRoomTable()
+			for i := range 1000 {
+				table.add(socket.SocketId(rune(i)), []socket.Room{"r", "s"})
+			}
+			visits := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				table.walk(options{Rooms: rooms}, func(*member) { visits++ })
+			}
+			require.Equal(b, b.N*1000, visits)
+		})
+	}
+}
+
+func BenchmarkEncodeBroadcast(b *testing.B) {
+	bc := Broadcast{Event: "solicitud_created", Rooms: []string{"solicitud_1", "user_2", "admin"}, Args: raw(payload)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := EncodeBroadcast("n:1", bc); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDecodeEntry decodes a log entry and frames its packet.
+func BenchmarkDecodeEntry(b *testing.B) {
+	fields, err := EncodeBroadcast("n:1", Broadcast{
+		Event: "solicitud_created", Rooms: []string{"solicitud_1", "user_2", "admin"}, Args: raw(payload),
+	})
+	require.NoError(b, err)
+	values := fieldMap(fields)
+	b.ReportAllocs()
+	for b.Loop() {
+		e, err := decodeEntry(values)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = newFrame("/", e.packet, e.opts.Flags)
+	}
+}
