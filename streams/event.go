@@ -242,8 +242,8 @@ func parseRooms(raw json.RawMessage) ([]string, *RejectError) {
 	}
 	rooms := make([]string, len(names))
 	for i, name := range names {
-		if name == nil || !validID(*name) {
-			return nil, reject(ReasonBadRooms, "room %d is not 1 to %d bytes of text", i, maxIDBytes)
+		if name == nil || !validRoom(*name) {
+			return nil, reject(ReasonBadRooms, "room %d is not 1 to %d bytes of text", i, maxRoomBytes)
 		}
 		rooms[i] = *name
 	}

@@ -94,7 +94,7 @@ func encodeEvent(ev Event) ([]string, error) {
 	}
 	// json.Marshal replaces invalid UTF-8, so the rooms have to be looked at before.
 	for _, room := range ev.Rooms {
-		if !validID(room) {
+		if !validRoom(room) {
 			return nil, fmt.Errorf("%w: room %.140q", ErrInvalidEvent, room)
 		}
 	}

@@ -15,13 +15,19 @@ const (
 	MaxRooms = 100
 
 	maxIDBytes      = 128
+	maxRoomBytes    = 160 // an id with its kind before it
 	maxSuffix       = 64
 	maxPayloadBytes = 2 * MaxDataBytes
 )
 
 // validID tells whether s is 1 to 128 bytes of UTF-8 without control characters.
-func validID(s string) bool {
-	if s == "" || len(s) > maxIDBytes {
+func validID(s string) bool { return len(s) <= maxIDBytes && validText(s) }
+
+// validRoom tells whether s is 1 to 160 bytes of the same.
+func validRoom(s string) bool { return len(s) <= maxRoomBytes && validText(s) }
+
+func validText(s string) bool {
+	if s == "" {
 		return false
 	}
 	for i := 0; i < len(s); {
@@ -48,7 +54,7 @@ func validName(s string) bool {
 		return false
 	}
 	switch kind {
-	case "solicitud", "oferta", "evaluacion", "notificacion": //nolint:misspell // Spanish
+	case "solicitud", "oferta", "evaluacion", "notificacion":
 	default:
 		return false
 	}

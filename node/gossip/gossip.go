@@ -180,13 +180,13 @@ func (g *Gossip) tell(ctx context.Context) {
 		}
 		joined, left := g.members.news()
 		for _, m := range left {
-			g.log.Info("node left", "node", m.Identity)
+			g.log.Info("node left", "identity", m.Identity)
 			if g.deps.OnLeave != nil {
 				g.deps.OnLeave(m)
 			}
 		}
 		for _, m := range joined {
-			g.log.Info("node joined", "node", m.Identity, "addr", m.Addr, "version", m.Version)
+			g.log.Info("node joined", "identity", m.Identity, "addr", m.Addr, "version", m.Version)
 			if g.deps.OnJoin != nil {
 				g.deps.OnJoin(m)
 			}
