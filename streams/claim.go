@@ -69,8 +69,6 @@ func (c *Consumer) claimDeparted(ctx context.Context) {
 func (c *Consumer) claim(ctx context.Context, script *redis.Script, args ...any) (int, error) {
 	c.claimMu.Lock()
 	defer c.claimMu.Unlock()
-	// What was claimed is finished, also when ctx ends meanwhile.
-	ctx = context.WithoutCancel(ctx)
 	got, lost, err := c.runClaim(ctx, script, append([]any{c.cfg.Group, c.cfg.Consumer}, args...)...)
 	if err != nil {
 		if !isNoGroup(err) {

@@ -25,7 +25,7 @@ func (c *Consumer) readLoop(ctx context.Context) {
 	}
 	if c.suspect {
 		// The last read may have brought entries that nobody saw: they are finished here rather than left to others.
-		_ = c.recoverOwn(context.WithoutCancel(ctx))
+		_ = c.recoverOwn(ctx)
 	}
 }
 
@@ -39,7 +39,7 @@ func (c *Consumer) readOnce(ctx context.Context, ready *bool) error {
 			*ready = true
 		}
 	case c.suspect:
-		if err = c.recoverOwn(hold); err == nil {
+		if err = c.recoverOwn(ctx); err == nil {
 			c.suspect = false
 		}
 	case !c.waitForRoom(ctx):
@@ -206,6 +206,7 @@ func (c *Consumer) solitary(ctx context.Context, d delivery) *entry {
 }
 
 func (c *Consumer) mark(ctx context.Context, id string, number int64) (bool, error) {
+	ctx = context.WithoutCancel(ctx)
 	done, err := markScript.Run(ctx, c.rdb, []string{c.keys.events}, c.cfg.Group, c.cfg.Consumer, id, number).Int64()
 	if err != nil {
 		c.stats.redisErrors.Add(1)

@@ -99,7 +99,8 @@ func (c *Consumer) runCommit(ctx context.Context, batch []*entry) (commitReply, 
 
 // runClaim runs one of the claim scripts, which answer alike.
 func (c *Consumer) runClaim(ctx context.Context, script *redis.Script, args ...any) ([]delivery, int64, error) {
-	reply, err := script.Run(ctx, c.rdb, []string{c.keys.events}, args...).Slice()
+	// A claim that was sent is heard out, since its entries are pending on this consumer.
+	reply, err := script.Run(context.WithoutCancel(ctx), c.rdb, []string{c.keys.events}, args...).Slice()
 	if err != nil {
 		return nil, 0, err
 	}
