@@ -326,20 +326,22 @@ func (p *proxy) serve() {
 		if err != nil {
 			return
 		}
-		p.mu.Lock()
-		refuse := p.cut
-		p.mu.Unlock()
 		upstream, err := net.Dial("tcp", p.target)
-		if err != nil || refuse {
+		if err != nil {
 			_ = conn.Close()
-			if err == nil {
-				_ = upstream.Close()
-			}
 			continue
 		}
 		p.mu.Lock()
-		p.conns[conn], p.conns[upstream] = true, true
+		refuse := p.cut
+		if !refuse {
+			p.conns[conn], p.conns[upstream] = true, true
+		}
 		p.mu.Unlock()
+		if refuse {
+			_ = conn.Close()
+			_ = upstream.Close()
+			continue
+		}
 		for _, pair := range [][2]net.Conn{{conn, upstream}, {upstream, conn}} {
 			p.group.Go(func() {
 				_, _ = io.Copy(pair[0], pair[1])

@@ -28,7 +28,9 @@ type reader struct {
 	asked    time.Time
 	// source is the highest source id delivered; events at or below it are repetitions.
 	source streamID
-	recent idRing
+	// doubted is the position at which repetitions have been looked into.
+	doubted streamID
+	recent  idRing
 }
 
 func newReader(c *Cluster) *reader { return &reader{c: c} }
@@ -88,6 +90,11 @@ func (r *reader) step(ctx context.Context) error {
 		return nil
 	}
 	for _, stream := range streams {
+		if r.repeats(stream.Messages) && r.doubted != r.pos {
+			// Repetitions are dropped, so make sure first that this is not a new log with sources of its own.
+			r.doubted, r.verified = r.pos, false
+			return nil
+		}
 		for _, message := range stream.Messages {
 			if err := r.handle(message); err != nil {
 				return err
@@ -159,6 +166,18 @@ func (r *reader) dispatch(values map[string]any) (after func()) {
 		return nil
 	}
 	return func() { a.apply(e) }
+}
+
+// repeats reports whether some of the entries look delivered already.
+func (r *reader) repeats(messages []redis.XMessage) bool {
+	for _, message := range messages {
+		if src, ok := message.Values[fieldSrc].(string); ok && src != sourceReset {
+			if id, err := parseStreamID(src); err == nil && id.compare(r.source) <= 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // isNews reports whether an event's source is above all that were delivered, and remembers it.
