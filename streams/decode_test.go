@@ -19,7 +19,7 @@ func TestParseEntryKeepsWhatWasWritten(t *testing.T) {
 		"occurred_at": "2026-11-24T10:00:00Z", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "other": "x",
 	})
 	require.NoError(t, err)
-	require.Equal(t, data, string(flat.Data)) //nolint:testifylint // byte for byte
+	require.Equal(t, data, string(flat.Data))
 	require.Equal(t, []string{"vip", "user_1"}, flat.Rooms)
 	require.Equal(t, "e1", flat.EventID)
 	require.Equal(t, time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC), flat.OccurredAt.UTC())
@@ -27,7 +27,7 @@ func TestParseEntryKeepsWhatWasWritten(t *testing.T) {
 
 	packed, err := ParseEntry("1-1", map[string]any{"payload": `{"event":"oferta_submitted","data":` + data + `,"rooms":["vip","user_1"],"event_id":"e1"}`})
 	require.NoError(t, err)
-	require.Equal(t, data, string(packed.Data)) //nolint:testifylint // byte for byte
+	require.Equal(t, data, string(packed.Data))
 	require.Equal(t, flat.Rooms, packed.Rooms)
 	require.Equal(t, "1-1", packed.ID)
 

@@ -51,7 +51,7 @@ func TestStickyProxyKeepsAClientWithItsNode(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		proxy.ServeHTTP(w, r)
-		return w.Body.String(), w.Result().Cookies() //nolint:bodyclose // a recorder's body is memory
+		return w.Body.String(), w.Result().Cookies()
 	}
 	first, cookies := get()
 	require.Contains(t, first, "front.example", "nodes compare Host with Origin")
