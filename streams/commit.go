@@ -68,10 +68,13 @@ type progress struct {
 	ahead string // the id, or "?", of an older entry that is pending elsewhere; empty: none
 }
 
-// commitOnce commits the batch. When it had to wait before, it looks first whether its turn has come, so that a batch
-// is not sent in vain.
+// lookFirst is the size of a batch, in entries, from which it costs less to ask whether its turn has come than to send
+// it in vain.
+const lookFirst = 8
+
+// commitOnce commits the batch. If that is large or had to wait before, it asks first whether its turn has come.
 func (c *Consumer) commitOnce(ctx context.Context, waited bool) (progress, error) {
-	if waited {
+	if waited || len(c.batch) >= lookFirst {
 		oldest, err := c.oldestPending(ctx)
 		if err != nil {
 			return progress{}, err

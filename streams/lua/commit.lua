@@ -57,10 +57,9 @@ for i = 1, n do
   key = key + grants
 
   local smallest = pending[head] and pending[head][1]
-  if not smallest or older(id, smallest) then
+  if smallest ~= id then
+    if smallest and older(smallest, id) then break end
     outcomes[i] = 'g'
-  elseif smallest ~= id then
-    break
   else
     local outcome = target == 'd' and 'd' or 'r'
     if outcome == 'r' and seen then
