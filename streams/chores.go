@@ -27,11 +27,9 @@ func (c *Consumer) choreLoop(ctx context.Context) {
 }
 
 func (c *Consumer) chores(ctx context.Context) error {
-	trimmed, err := trimScript.Run(ctx, c.rdb, []string{c.keys.events}, c.cfg.Group).Int64()
-	if err != nil {
+	if err := c.trim(ctx); err != nil {
 		return fmt.Errorf("trimming the event stream: %w", err)
 	}
-	c.stats.trimmed.Add(uint64(trimmed))
 	consumers, err := c.rdb.XInfoConsumers(ctx, c.keys.events, c.cfg.Group).Result()
 	if err != nil {
 		return fmt.Errorf("listing consumers: %w", err)
@@ -50,6 +48,25 @@ func (c *Consumer) chores(ctx context.Context) error {
 		}
 		if deleted {
 			c.stats.consumers.Add(1)
+		}
+	}
+	return nil
+}
+
+// trimmedAtOnce is what one approximate XTRIM may leave for the next although it removed that much.
+const trimmedAtOnce = 1000
+
+// trim removes what is not needed any more. Redis removes 10,000 entries a call at most, and a busy stream grows faster
+// than that from one chore to the next.
+func (c *Consumer) trim(ctx context.Context) error {
+	for ctx.Err() == nil {
+		trimmed, err := trimScript.Run(ctx, c.rdb, []string{c.keys.events}, c.cfg.Group).Int64()
+		if err != nil {
+			return err
+		}
+		c.stats.trimmed.Add(uint64(trimmed))
+		if trimmed < trimmedAtOnce {
+			break
 		}
 	}
 	return nil
