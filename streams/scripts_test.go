@@ -2,11 +2,14 @@ package streams
 
 import (
 	"log/slog"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/teloo/realtime-gateway/deploy/redistest"
 )
 
 // scripted is the consumer a:1, which does nothing by itself.
@@ -210,4 +213,286 @@ func TestUnexpectedRepliesAreErrors(t *testing.T) {
 		_, ok := parseStreamID(id)
 		require.False(t, ok, id)
 	}
+}
+
+// unitLog are entries for the log with these event_ids by id.
+func (c *Consumer) unitLog(relay Relay, idAndEventID ...string) []*entry {
+	var out []*entry
+	for i := 0; i < len(idAndEventID); i += 2 {
+		at, _ := parseStreamID(idAndEventID[i])
+		out = append(out, c.logEntry(delivery{id: idAndEventID[i], at: at, number: 1}, idAndEventID[i+1], relay))
+	}
+	return out
+}
+
+// unitIDs are the ids that a stream holds.
+func (r *rig) unitIDs(stream string) []string {
+	r.tb.Helper()
+	entries, err := r.rdb.XRange(r.tb.Context(), stream, "-", "+").Result()
+	require.NoError(r.tb, err)
+	ids := []string{}
+	for _, e := range entries {
+		ids = append(ids, e.ID)
+	}
+	return ids
+}
+
+func TestCommitKnowsSeenEventIDs(t *testing.T) {
+	r := newRig(t)
+	r.group()
+	r.addAt("1-1", "1-2", "1-3", "1-4", "1-5", "1-6")
+	r.ghostReads("a:1", 6)
+	c := r.scripted()
+	relay := Relay{Log: []string{"a", "b"}}
+	reply, err := c.runCommit(t.Context(), c.unitLog(relay, "1-1", "x", "1-2", "x", "1-3", "y", "1-4", ""))
+	require.NoError(t, err)
+	require.Equal(t, commitReply{outcomes: "rsrr"}, reply, "within one run")
+	reply, err = c.runCommit(t.Context(), c.unitLog(relay, "1-5", "y"))
+	require.NoError(t, err)
+	require.Equal(t, "s", reply.outcomes, "and in a later one")
+	require.Equal(t, "1-5", r.rdb.Get(t.Context(), r.keys.committed).Val(), "a seen one is committed, too")
+	again := c.unitLog(relay, "1-6", "z")
+	require.NoError(t, r.rdb.Set(t.Context(), again[0].keys[0], "1-6", 0).Err())
+	reply, err = c.runCommit(t.Context(), again)
+	require.NoError(t, err)
+	require.Equal(t, "r", reply.outcomes, "an entry is no duplicate of itself")
+	require.Equal(t, []string{"1-1", "1-3", "1-4", "1-6"}, r.relayed())
+	require.Empty(t, r.pending())
+	require.Equal(t, "1-6", r.rdb.Get(t.Context(), r.keys.committed).Val())
+	seen := r.rdb.Keys(t.Context(), r.keys.seen+"*").Val()
+	require.Len(t, seen, 3)
+	for _, key := range seen {
+		ttl := r.rdb.PTTL(t.Context(), key).Val()
+		require.Positive(t, ttl)
+		require.LessOrEqual(t, ttl, c.cfg.DedupeTTL)
+	}
+}
+
+func TestCommitGrantsUntilExpiryAndNeverShortens(t *testing.T) {
+	r := newRig(t)
+	r.group()
+	r.addAt("1-1")
+	r.ghostReads("a:1", 1)
+	c := r.scripted()
+	const far = 9e15
+	require.NoError(t, r.rdb.ZAdd(t.Context(), r.keys.grants+"7", redis.Z{Score: far, Member: "longer"}).Err())
+	before := r.rdb.Time(t.Context()).Val().Add(c.cfg.GrantTTL).UnixMilli()
+	reply, err := c.runCommit(t.Context(), c.unitLog(Relay{
+		Log: []string{"a", "b"}, Grants: []Grant{{"7", "u"}, {"7", "longer"}, {"8", "u"}},
+	}, "1-1", "x"))
+	require.NoError(t, err)
+	require.Equal(t, commitReply{outcomes: "r"}, reply)
+	after := r.rdb.Time(t.Context()).Val().Add(c.cfg.GrantTTL).UnixMilli()
+	for _, solicitud := range []string{"7", "8"} {
+		score := int64(r.rdb.ZScore(t.Context(), r.keys.grants+solicitud, "u").Val())
+		require.GreaterOrEqual(t, score, before)
+		require.LessOrEqual(t, score, after)
+	}
+	require.InDelta(t, far, r.rdb.ZScore(t.Context(), r.keys.grants+"7", "longer").Val(), 0)
+}
+
+func TestCommitStopsAtARefusedDeadLetter(t *testing.T) {
+	r := newRig(t)
+	r.group()
+	r.addAt("1-1", "1-2", "1-3")
+	r.ghostReads("a:1", 3)
+	c := r.scripted()
+	batch := c.unitLog(Relay{Log: []string{"a", "b"}}, "1-1", "", "1-3", "z")
+	died := c.deadEntry(delivery{id: "1-2", at: streamID{1, 2}, pairs: []string{"event", "none"}, number: solitaryMark + 4}, reject("why", "detail"))
+	batch = []*entry{batch[0], died, batch[1]}
+	require.NoError(t, r.rdb.Set(t.Context(), r.keys.dead, "no stream", 0).Err())
+	reply, err := c.runCommit(t.Context(), batch)
+	require.NoError(t, err)
+	require.Equal(t, "r", reply.outcomes)
+	require.Contains(t, reply.fault, "WRONGTYPE")
+	require.Equal(t, "1-1", r.rdb.Get(t.Context(), r.keys.committed).Val())
+	require.Len(t, r.pending(), 2)
+
+	require.NoError(t, r.rdb.Del(t.Context(), r.keys.dead).Err())
+	reply, err = c.runCommit(t.Context(), batch)
+	require.NoError(t, err)
+	require.Equal(t, commitReply{outcomes: "gdr"}, reply, "what was settled is not written again")
+	require.Equal(t, []string{"1-1", "1-3"}, r.relayed())
+	require.Len(t, r.dead(), 1)
+	values := r.dead()[0].Values
+	require.NotEmpty(t, values["dead_at"])
+	delete(values, "dead_at")
+	require.Equal(t, map[string]any{
+		"event": "none", "dead_reason": "why", "dead_detail": "detail", "dead_source_id": "1-2", "dead_node": "a:1", "dead_deliveries": "4",
+	}, values)
+	require.Empty(t, r.pending())
+}
+
+func TestCommitOfNothingPendingChangesNothing(t *testing.T) {
+	r := newRig(t)
+	r.group()
+	r.addAt("1-1", "1-2")
+	r.ghostReads("a:1", 1)
+	require.NoError(t, r.rdb.XAck(t.Context(), r.keys.events, "gateway", "1-1").Err())
+	c := r.scripted()
+	reply, err := c.runCommit(t.Context(), c.unitLog(Relay{Log: []string{"a", "b"}, Grants: []Grant{{"7", "u"}}}, "1-1", "x", "1-2", "y"))
+	require.NoError(t, err)
+	require.Equal(t, commitReply{outcomes: "gg"}, reply, "acknowledged, and not delivered yet")
+	require.Zero(t, r.rdb.Exists(t.Context(), r.keys.log, r.keys.committed, r.keys.grants+"7").Val())
+	require.Empty(t, r.rdb.Keys(t.Context(), r.keys.seen+"*").Val())
+}
+
+func TestCommitCapsTheLog(t *testing.T) {
+	r := rigAt(t, redistest.Start(t, "--stream-node-max-entries", "1").Addr()) // so that trimming is exact
+	r.group()
+	r.addAt("1-1", "1-2", "1-3", "1-4", "1-5")
+	r.ghostReads("a:1", 5)
+	c := r.scripted()
+	c.cfg.LogMaxEntries = 3
+	reply, err := c.runCommit(t.Context(), c.entries("1-1", "1-2", "1-3"))
+	require.NoError(t, err)
+	require.Equal(t, commitReply{outcomes: "rrr"}, reply, "the cap itself is allowed")
+	reply, err = c.runCommit(t.Context(), c.entries("1-4", "1-5"))
+	require.NoError(t, err)
+	require.Equal(t, commitReply{outcomes: "rr", cut: 2}, reply)
+	require.Equal(t, []string{"1-3", "1-4", "1-5"}, r.relayed())
+}
+
+func TestCommitTrimsTheLogByAge(t *testing.T) {
+	r := rigAt(t, redistest.Start(t, "--stream-node-max-entries", "1").Addr()) // so that trimming is exact
+	r.group()
+	r.addAt("1-1")
+	r.ghostReads("a:1", 1)
+	c := r.scripted()
+	now := r.rdb.Time(t.Context()).Val()
+	young := strconv.FormatInt(now.Add(-c.cfg.LogMaxAge/2).UnixMilli(), 10) + "-0"
+	for _, id := range []string{strconv.FormatInt(now.Add(-c.cfg.LogMaxAge-time.Second).UnixMilli(), 10) + "-0", young} {
+		require.NoError(t, r.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: r.keys.log, ID: id, Values: []string{"a", "b"}}).Err())
+	}
+	reply, err := c.runCommit(t.Context(), c.entries("1-1"))
+	require.NoError(t, err)
+	require.Equal(t, commitReply{outcomes: "r"}, reply, "what is old is not counted as cut")
+	left := r.unitIDs(r.keys.log)
+	require.Len(t, left, 2)
+	require.Equal(t, young, left[0])
+}
+
+func TestScriptsRaiseNoGroup(t *testing.T) {
+	r := newRig(t)
+	r.addAt("1-1")
+	c := r.scripted()
+	_, commit := c.runCommit(t.Context(), c.entries("1-1"))
+	_, _, idle := c.runClaim(t.Context(), claimIdleScript, "gateway", "a:1", 1, 10)
+	_, _, from := c.runClaim(t.Context(), claimFromScript, "gateway", "a:1", "b:1", 10)
+	_, mark := c.mark(t.Context(), "1-1", 1)
+	_, deleted := c.deleteConsumer(t.Context(), "b:1")
+	renew := renewScript.Run(t.Context(), r.rdb, []string{r.keys.events}, "gateway", "a:1", "1-1").Err()
+	for i, err := range []error{commit, idle, from, mark, deleted, renew} {
+		require.True(t, isNoGroup(err), "%d: %v", i, err)
+	}
+	require.Zero(t, r.rdb.Exists(t.Context(), r.keys.log, r.keys.committed).Val())
+}
+
+func TestClaimsTakeNoMoreThanAsked(t *testing.T) {
+	r := newRig(t)
+	r.group()
+	r.addAt("1-1", "1-2", "1-3", "1-4")
+	r.ghostReads("ghost:1", 3)
+	r.ghostReads("other:1", 1)
+	c := r.scripted()
+	got, lost, err := c.runClaim(t.Context(), claimIdleScript, "gateway", "a:1", time.Hour.Milliseconds(), 10)
+	require.NoError(t, err)
+	require.Zero(t, lost)
+	require.Empty(t, got, "none is idle")
+	got, _, err = c.runClaim(t.Context(), claimFromScript, "gateway", "a:1", "ghost:1", 2)
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	got, _, err = c.runClaim(t.Context(), claimFromScript, "gateway", "b:1", "ghost:1", 2)
+	require.NoError(t, err)
+	require.Len(t, got, 1, "shared out")
+	got, _, err = c.runClaim(t.Context(), claimFromScript, "gateway", "a:1", "nobody:1", 2)
+	require.NoError(t, err)
+	require.Empty(t, got)
+	owners := []string{}
+	for _, p := range r.pending() {
+		owners = append(owners, p.Consumer)
+	}
+	require.Equal(t, []string{"a:1", "a:1", "b:1", "other:1"}, owners)
+}
+
+func TestCreateGroupStartsWhereTheClusterLeftOff(t *testing.T) {
+	for name, tc := range map[string]struct {
+		stream           []string
+		committed, known string
+		want             []any
+		marked           bool
+	}{
+		"no stream":            {nil, "", "0-0", []any{int64(1), "0-0", int64(1)}, true},
+		"no stream any more":   {nil, "5-1", "5-1", []any{int64(1), "0-0", int64(1)}, true},
+		"never committed":      {[]string{"1-1"}, "", "0-0", []any{int64(1), "0-0", int64(0)}, false},
+		"committed before":     {[]string{"9-1", "10-1"}, "9-1", "0-0", []any{int64(1), "9-1", int64(0)}, false},
+		"committed to the end": {[]string{"10-10"}, "10-10", "10-10", []any{int64(1), "10-10", int64(0)}, false},
+		"new stream":           {[]string{"9-1"}, "10-1", "0-0", []any{int64(1), "0-0", int64(1)}, true},
+		"new stream by seq":    {[]string{"9-9"}, "9-10", "0-0", []any{int64(1), "0-0", int64(1)}, true},
+		"new above 2^53":       {[]string{"9007199254740992-0"}, "9007199254740993-0", "0-0", []any{int64(1), "0-0", int64(1)}, true},
+		"known here alone":     {[]string{"9-1"}, "", "9-2", []any{int64(1), "0-0", int64(1)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.addAt(tc.stream...)
+			if tc.committed != "" {
+				require.NoError(t, r.rdb.Set(t.Context(), r.keys.committed, tc.committed, 0).Err())
+			}
+			names := []string{r.keys.events, r.keys.log, r.keys.committed}
+			reply, err := createGroupScript.Run(t.Context(), r.rdb, names, "gateway", tc.known).Slice()
+			require.NoError(t, err)
+			require.Equal(t, tc.want, reply)
+			groups, err := r.rdb.XInfoGroups(t.Context(), r.keys.events).Result()
+			require.NoError(t, err)
+			require.Len(t, groups, 1)
+			require.Equal(t, tc.want[1], groups[0].LastDeliveredID)
+			marks, err := r.rdb.XRange(t.Context(), r.keys.log, "-", "+").Result()
+			require.NoError(t, err)
+			if !tc.marked {
+				require.Empty(t, marks)
+				require.Equal(t, tc.committed, r.rdb.Get(t.Context(), r.keys.committed).Val())
+			} else {
+				require.Len(t, marks, 1)
+				require.Equal(t, map[string]any{"src": rigReset}, marks[0].Values)
+				require.Zero(t, r.rdb.Exists(t.Context(), r.keys.committed).Val())
+			}
+
+			reply, err = createGroupScript.Run(t.Context(), r.rdb, names, "gateway", "99-0").Slice()
+			require.NoError(t, err)
+			require.Equal(t, []any{int64(0), "", int64(0)}, reply, "a group that is there is left alone")
+			require.Len(t, r.unitIDs(r.keys.log), len(marks))
+		})
+	}
+}
+
+func TestTrimKeepsWhatAnyGroupNeeds(t *testing.T) {
+	r := rigAt(t, redistest.Start(t, "--stream-node-max-entries", "1").Addr()) // so that trimming is exact
+	trim := func() []string {
+		t.Helper()
+		require.NoError(t, trimScript.Run(t.Context(), r.rdb, []string{r.keys.events}, "gateway").Err())
+		return r.unitIDs(r.keys.events)
+	}
+	require.Empty(t, trim(), "no stream")
+	require.Zero(t, r.rdb.Exists(t.Context(), r.keys.events).Val())
+	ids := []string{"9-1", "9-2", "10-1", "10-2", "10-3"}
+	r.addAt(ids...)
+	require.Equal(t, ids, trim(), "no group")
+	require.NoError(t, r.rdb.XGroupCreate(t.Context(), r.keys.events, "other", "$").Err())
+	require.Equal(t, ids, trim(), "the own group is missing")
+	require.NoError(t, r.rdb.XGroupCreate(t.Context(), r.keys.events, "gateway", "0").Err())
+	require.Equal(t, ids, trim(), "nothing delivered")
+
+	r.ghostReads("a:1", 5)
+	ack := func(id ...string) { require.NoError(t, r.rdb.XAck(t.Context(), r.keys.events, "gateway", id...).Err()) }
+	ack("9-1", "10-1")
+	require.Equal(t, ids[1:], trim(), "9-2 is not acknowledged")
+	require.NoError(t, r.rdb.XGroupSetID(t.Context(), r.keys.events, "other", "9-2").Err())
+	ack("9-2", "10-2", "10-3")
+	require.Equal(t, ids[1:], trim(), "the other group was delivered no more than 9-2")
+	require.NoError(t, r.rdb.XReadGroup(t.Context(), &redis.XReadGroupArgs{
+		Group: "other", Consumer: "o", Streams: []string{r.keys.events, ">"}, Count: 2, Block: -1,
+	}).Err())
+	require.Equal(t, ids[2:], trim(), "10-1 is not acknowledged there")
+	require.NoError(t, r.rdb.XAck(t.Context(), r.keys.events, "other", "10-1", "10-2").Err())
+	require.Equal(t, ids[3:], trim(), "10-3 is not delivered there")
 }
