@@ -11,12 +11,18 @@ import (
 	"github.com/teloo/realtime-gateway/node/auth"
 )
 
+// errConnectTwice is a second CONNECT on a connection that has a socket or is being admitted.
+var errConnectTwice = errors.New("this connection has a socket already")
+
 // admit is the Socket.IO middleware that decides on a connect. It answers on its own goroutine, since keys or budget
 // may be waited for, and always answers: a middleware that does not would hold the socket's memory for ever.
 func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
-	release, ok := n.takeSeat()
-	if !ok {
-		n.refuse(s, next, auth.ErrServerFull)
+	release, err := n.takeSeat(s.Conn().Id())
+	if err != nil {
+		n.refuse(s, next, err)
+		if errors.Is(err, errConnectTwice) {
+			go s.Conn().Close(true)
+		}
 		return
 	}
 	onTransportClose(s, release)
@@ -24,31 +30,56 @@ func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
 		ctx, cancel := context.WithTimeout(n.ctx, n.cfg.AdmitTimeout)
 		defer cancel()
 		identity, err := n.identify(ctx, s)
-		if err != nil {
+		switch {
+		case err != nil:
 			release()
 			n.refuse(s, next, err)
-			return
+		case n.draining.Load():
+			n.dismiss(s, next)
+		default:
+			s.SetData(&session{identity: identity, release: release})
+			next(nil)
 		}
-		s.SetData(&session{identity: identity, release: release})
-		next(nil)
 	}()
 }
 
-// takeSeat reserves one of MaxConnections. release gives it back, once however often it is called.
-func (n *Node) takeSeat() (release func(), ok bool) {
+// takeSeat reserves one of MaxConnections for the one socket of a connection. release gives it back, once however often
+// it is called. The error is errConnectTwice or auth.ErrServerFull.
+func (n *Node) takeSeat(conn string) (release func(), err error) {
+	if _, taken := n.seated.LoadOrStore(conn, struct{}{}); taken {
+		return nil, errConnectTwice
+	}
 	if n.seats.Add(1) > int64(n.cfg.MaxConnections) {
 		n.seats.Add(-1)
-		return nil, false
+		n.seated.Delete(conn)
+		return nil, auth.ErrServerFull
 	}
-	return sync.OnceFunc(func() { n.seats.Add(-1) }), true
+	return sync.OnceFunc(func() {
+		n.seated.Delete(conn)
+		n.seats.Add(-1)
+	}), nil
 }
 
-func (n *Node) identify(ctx context.Context, s *socket.Socket) (auth.Identity, error) {
+// dismiss closes the connection of a socket that came too late for this node. Its middleware is answered only then, so
+// that no connect_error is sent, after which the client would not reconnect.
+func (n *Node) dismiss(s *socket.Socket, next func(*socket.ExtendedError)) {
+	onTransportClose(s, sync.OnceFunc(func() { next(socket.NewExtendedError("draining", nil)) }))
+	closeTransport(s)
+}
+
+// identify checks the token and waits for the connect budget. A panic costs this one connect.
+func (n *Node) identify(ctx context.Context, s *socket.Socket) (identity auth.Identity, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			n.panicked("connect", fault)
+			err = auth.ErrTokenInvalid
+		}
+	}()
 	token, err := tokenOf(s.Handshake())
 	if err != nil {
 		return auth.Identity{}, err
 	}
-	identity, err := n.deps.Verifier.Verify(ctx, token)
+	identity, err = n.deps.Verifier.Verify(ctx, token)
 	if err != nil {
 		return auth.Identity{}, err
 	}
@@ -82,6 +113,9 @@ func tokenOf(h *socket.Handshake) (string, error) {
 // refuse answers with connect_error. Its data carries the code; the details go to the log alone.
 func (n *Node) refuse(s *socket.Socket, next func(*socket.ExtendedError), err error) {
 	code := auth.Code(err)
+	if errors.Is(err, errConnectTwice) {
+		code = auth.Code(auth.ErrRateLimited)
+	}
 	n.refused.Add(1)
 	n.log.Debug("connect refused", "code", code, "address", s.Handshake().Address, "err", err)
 	next(socket.NewExtendedError(code, map[string]any{"code": code}))

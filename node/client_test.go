@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,8 @@ func (tokens) Verify(_ context.Context, token string) (auth.Identity, error) {
 	switch token {
 	case "":
 		return auth.Identity{}, auth.ErrTokenMissing
+	case "panic":
+		panic("a fault in the verifier")
 	case "expired":
 		return auth.Identity{}, auth.ErrTokenExpired
 	}
@@ -100,10 +103,26 @@ func (l *ledger) in(room string) int {
 	return n
 }
 
-// budget refuses when told to.
-type budget struct{ err error }
+// budget refuses when told to, and makes wait until a channel it has is closed; waits counts who came.
+type budget struct {
+	err   error
+	turn  chan struct{}
+	waits *atomic.Int64
+}
 
-func (b budget) Wait(context.Context) error { return b.err }
+func (b budget) Wait(ctx context.Context) error {
+	if b.waits != nil {
+		b.waits.Add(1)
+	}
+	if b.turn != nil {
+		select {
+		case <-b.turn:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return b.err
+}
 
 // rig is a node behind an HTTP server.
 type rig struct {

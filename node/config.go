@@ -21,7 +21,8 @@ type Config struct {
 	// ConnectTimeout is how long a transport may stay without a namespace; default 10 s. It also bounds the wait of a
 	// client whose CONNECT packet the Engine.IO library lost.
 	ConnectTimeout time.Duration
-	// AdmitTimeout bounds token check and connect budget of one connect; default 10 s.
+	// AdmitTimeout bounds token check and connect budget of one connect; default 8 s, less than ConnectTimeout, which
+	// would else close the connection before the refusal is told.
 	AdmitTimeout time.Duration
 	// MaxPayload bounds one message from a client, in bytes; default 100,000, 1 KiB to 16 MiB.
 	MaxPayload int64
@@ -40,7 +41,7 @@ func DefaultConfig() Config {
 		PingInterval:   25 * time.Second,
 		PingTimeout:    20 * time.Second,
 		ConnectTimeout: 10 * time.Second,
-		AdmitTimeout:   10 * time.Second,
+		AdmitTimeout:   8 * time.Second,
 		MaxPayload:     100_000,
 		DrainTimeout:   10 * time.Second,
 	}
@@ -61,7 +62,7 @@ func (c Config) Validate() error {
 	check(c.PingInterval > 0, "PingInterval", c.PingInterval, "more than 0")
 	check(c.PingTimeout > 0, "PingTimeout", c.PingTimeout, "more than 0")
 	check(c.ConnectTimeout > 0, "ConnectTimeout", c.ConnectTimeout, "more than 0")
-	check(c.AdmitTimeout > 0, "AdmitTimeout", c.AdmitTimeout, "more than 0")
+	check(c.AdmitTimeout > 0 && c.AdmitTimeout < c.ConnectTimeout, "AdmitTimeout", c.AdmitTimeout, "more than 0, less than ConnectTimeout")
 	check(c.MaxPayload >= 1<<10 && c.MaxPayload <= 16<<20, "MaxPayload", c.MaxPayload, "1024 to 16777216")
 	check(c.DrainTimeout > 0, "DrainTimeout", c.DrainTimeout, "more than 0")
 	return errors.Join(faults...)

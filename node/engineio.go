@@ -111,16 +111,19 @@ func onTransportClose(s *socket.Socket, fn func()) {
 	}
 }
 
+// closeGrace is how long the queued packets of a connection that is being closed may take.
+const closeGrace = 2 * time.Second
+
 // closeTransport ends the connection of s so that its client reconnects by itself, which it does not after a
-// DISCONNECT packet. It waits for what is queued at most for the grace, since the library can hang in an orderly close.
-func closeTransport(s *socket.Socket, grace time.Duration) {
+// DISCONNECT packet. It waits for what is queued at most for closeGrace, since the library can hang in an orderly close.
+func closeTransport(s *socket.Socket) {
 	closed := make(chan struct{})
 	var once sync.Once
 	onTransportClose(s, func() { once.Do(func() { close(closed) }) })
 	go s.Conn().Close(false)
 	select {
 	case <-closed:
-	case <-time.After(grace):
+	case <-time.After(closeGrace):
 		s.Conn().Close(true)
 	}
 }

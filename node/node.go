@@ -67,8 +67,9 @@ type Node struct {
 	cancel context.CancelFunc
 
 	draining atomic.Bool
-	// seats counts admitted sockets and those being admitted.
+	// seats counts admitted sockets and those being admitted; seated holds the ids of their connections.
 	seats    atomic.Int64
+	seated   sync.Map
 	open     atomic.Int64
 	connects atomic.Uint64
 	refused  atomic.Uint64
@@ -107,9 +108,6 @@ func (n *Node) Stats() Stats {
 	}
 }
 
-// closeGrace is how long one socket's queued packets may take while the node drains.
-const closeGrace = 2 * time.Second
-
 // Drain takes no new sessions and closes the sockets in steps spread over about half of Config.DrainTimeout, so that
 // their clients do not all reconnect at once. It returns when all are gone, or with an error when ctx or DrainTimeout
 // ends first.
@@ -122,12 +120,12 @@ func (n *Node) Drain(ctx context.Context) error {
 	n.closeInSteps(ctx, sockets)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for n.open.Load() > 0 {
+	for n.seats.Load() > 0 {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			// A handshake that was under way when draining began.
+			// Those that were being admitted when draining began.
 			n.closeInSteps(ctx, n.sockets())
 		}
 	}
@@ -137,7 +135,7 @@ func (n *Node) Drain(ctx context.Context) error {
 // CloseAll closes every socket's connection at once, so that the clients reconnect: for a node that has missed events.
 func (n *Node) CloseAll() {
 	for _, s := range n.sockets() {
-		go closeTransport(s, closeGrace)
+		go closeTransport(s)
 	}
 }
 
@@ -160,7 +158,7 @@ func (n *Node) closeInSteps(ctx context.Context, sockets []*socket.Socket) {
 	var closing sync.WaitGroup
 	defer closing.Wait()
 	for _, s := range sockets {
-		closing.Go(func() { closeTransport(s, closeGrace) })
+		closing.Go(func() { closeTransport(s) })
 		select {
 		case <-ctx.Done():
 			return

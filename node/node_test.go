@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
@@ -73,8 +75,58 @@ func TestRefusedConnectsTakeNoSeat(t *testing.T) {
 }
 
 func TestConnectBudget(t *testing.T) {
-	r := newRig(t, func(_ *Config, d *Deps) { d.Budget = budget{errors.New("exhausted")} })
+	r := newRig(t, func(_ *Config, d *Deps) { d.Budget = budget{err: errors.New("exhausted")} })
 	require.Contains(t, r.dial(`{"token":"client:c"}`, nil).next(), `"code":"rate_limited"`)
+}
+
+func TestOneSocketForOneConnection(t *testing.T) {
+	turn := make(chan struct{})
+	var waits atomic.Int64
+	r := newRig(t, func(_ *Config, d *Deps) { d.Budget = budget{turn: turn, waits: &waits} })
+	c := r.dial(`{"token":"client:c"}`, nil)
+	r.eventually("the first is being admitted", func() bool { return r.seats.Load() == 1 })
+	for range 20 {
+		if c.ws.WriteMessage(websocket.TextMessage, []byte(`40{"token":"client:c"}`)) != nil {
+			break // closed already
+		}
+	}
+	for m := c.next(); m != ""; m = c.next() {
+		require.Contains(t, m, `"code":"rate_limited"`)
+	}
+	require.Equal(t, int64(1), waits.Load(), "nobody but the first was admitted")
+	close(turn)
+	r.eventually("no seat is left taken", func() bool { return r.seats.Load() == 0 })
+	require.Zero(t, r.Stats().Connects)
+	_, _ = r.connect("client:c")
+}
+
+func TestConnectionEndsWithItsSocket(t *testing.T) {
+	r := newRig(t, nil)
+	c, _ := r.connect("client:c")
+	c.send("41")
+	require.Empty(t, c.next(), "a connection without a socket would hold no seat")
+}
+
+func TestPanicOfTheVerifierCostsOneConnect(t *testing.T) {
+	r := newRig(t, nil)
+	require.Contains(t, r.dial(`{"token":"panic"}`, nil).next(), `"code":"token_invalid"`)
+	require.Equal(t, uint64(1), r.Stats().Panics)
+	require.Zero(t, r.seats.Load())
+	_, _ = r.connect("client:c")
+}
+
+func TestDrainWaitsForThoseBeingAdmitted(t *testing.T) {
+	turn := make(chan struct{})
+	r := newRig(t, func(_ *Config, d *Deps) { d.Budget = budget{turn: turn} })
+	c := r.dial(`{"token":"client:c"}`, nil)
+	r.eventually("it is being admitted", func() bool { return r.seats.Load() == 1 })
+	drained := make(chan error, 1)
+	go func() { drained <- r.Drain(context.Background()) }()
+	r.eventually("draining has begun", r.draining.Load)
+	close(turn)
+	require.Empty(t, c.next(), "neither connected nor a connect_error, after which it would not reconnect")
+	require.NoError(t, <-drained)
+	require.Zero(t, r.presence.user("client:c"))
 }
 
 func TestPing(t *testing.T) {

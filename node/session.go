@@ -56,7 +56,7 @@ func (n *Node) onConnection(args ...any) {
 	n.open.Add(1)
 	n.connects.Add(1)
 	n.deps.Presence.Connect(sess.identity.User, sess.identity.Role)
-	end := sync.OnceFunc(func() { n.onEnd(sess) })
+	end := sync.OnceFunc(func() { n.onEnd(s, sess) })
 	_ = s.On("disconnect", func(...any) { end() })
 	n.listen(s, sess)
 
@@ -74,12 +74,16 @@ func (n *Node) onConnection(args ...any) {
 	}
 }
 
-// onEnd runs once for each connected socket, when it has gone.
-func (n *Node) onEnd(sess *session) {
+// onEnd runs once for each connected socket, when it has gone. A connection whose socket the client closed would stay
+// open outside MaxConnections, for there is no other namespace; so it is closed too.
+func (n *Node) onEnd(s *socket.Socket, sess *session) {
 	sess.leaveAll(n.deps.Presence)
 	n.deps.Presence.Disconnect(sess.identity.User, sess.identity.Role)
 	n.open.Add(-1)
 	sess.release()
+	if transportOpen(s) {
+		go closeTransport(s)
+	}
 }
 
 func (s *session) member(room string) presence.Member {
@@ -136,7 +140,11 @@ func (n *Node) emit(s *socket.Socket, event string, payload any) {
 // recovered turns a panic of a handler into a counted error, so that it costs that one message.
 func (n *Node) recovered(event string) {
 	if fault := recover(); fault != nil {
-		n.panics.Add(1)
-		n.log.Error("handler panicked", "event", event, "err", fmt.Sprint(fault), "stack", string(debug.Stack()))
+		n.panicked(event, fault)
 	}
+}
+
+func (n *Node) panicked(event string, fault any) {
+	n.panics.Add(1)
+	n.log.Error("handler panicked", "event", event, "err", fmt.Sprint(fault), "stack", string(debug.Stack()))
 }

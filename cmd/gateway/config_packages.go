@@ -110,6 +110,7 @@ func (c Config) nodeConfig() node.Config {
 	n.PingInterval = c.PingInterval
 	n.PingTimeout = c.PingTimeout
 	n.ConnectTimeout = c.ConnectTimeout
+	n.AdmitTimeout = c.ConnectTimeout * 8 / 10
 	n.MaxPayload = int64(c.MaxPayload)
 	n.Origins = c.CORSOrigins
 	n.DrainTimeout = c.DrainTimeout
