@@ -190,17 +190,27 @@ func (c *Consumer) takeOver(ctx context.Context, got []delivery) {
 // solitary handles one entry under a mark in the pending list that outlives this process. It returns nil when the entry
 // is not this consumer's any more or could not be marked; then it becomes idle and is claimed again.
 func (c *Consumer) solitary(ctx context.Context, d delivery) *entry {
-	marked, err := c.mark(ctx, d.id, d.number+solitaryMark)
-	if err != nil || !marked {
+	if !c.markUntilAnswered(ctx, d.id, d.number+solitaryMark) {
 		return nil
 	}
 	c.stats.solitary.Add(1)
 	e := c.handleOne(d, true)
 	// It may have to wait for its turn now, and its node may end meanwhile for a reason of its own: without the mark, so
 	// that it is not taken for poison then.
+	c.markUntilAnswered(ctx, d.id, d.number)
+	return e
+}
+
+// markUntilAnswered tries until Redis says whether the count is set: a lost answer may have left a mark that the next
+// claimer would take for poison. It gives up when the group is gone or ctx ends.
+func (c *Consumer) markUntilAnswered(ctx context.Context, id string, number int64) bool {
 	for fault := faultPause(); ; {
-		if _, err = c.mark(ctx, d.id, d.number); err == nil || isNoGroup(err) || !fault.wait(ctx) {
-			return e
+		marked, err := c.mark(ctx, id, number)
+		switch {
+		case err == nil:
+			return marked
+		case isNoGroup(err), !fault.wait(ctx):
+			return false
 		}
 	}
 }

@@ -97,22 +97,35 @@ func (d *devCmd) runNodes(ctx context.Context, cfg Config, listener net.Listener
 	if d.Nodes == 1 {
 		return runDevNode(ctx, cfg, listener, demo, log)
 	}
+	inner, addrs, err := listenMany(ctx, d.Nodes)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	nodes, ctx := errgroup.WithContext(ctx)
-	var addrs []string
 	for i := range d.Nodes {
-		inner, err := listen(ctx, devHost, 0)
-		if err != nil {
-			return errors.Join(err, listener.Close())
-		}
 		node := cfg
 		node.NodeName = fmt.Sprintf("dev-%d", i+1)
-		node.AdvertiseAddr = inner.Addr().String()
-		addrs = append(addrs, node.AdvertiseAddr)
-		nodes.Go(func() error { return runDevNode(ctx, node, inner, demo, log.With("node", node.NodeName)) })
+		node.AdvertiseAddr = addrs[i]
+		nodes.Go(func() error { return runDevNode(ctx, node, inner[i], demo, log.With("node", node.NodeName)) })
 	}
 	proxy := newWebServer(newStickyProxy(addrs), log)
 	nodes.Go(func() error { return serveHTTP(ctx, proxy, listener) })
 	return nodes.Wait()
+}
+
+// listenMany opens n free ports, or none.
+func listenMany(ctx context.Context, n int) (listeners []net.Listener, addrs []string, err error) {
+	for range n {
+		l, err := listen(ctx, devHost, 0)
+		if err != nil {
+			for _, open := range listeners {
+				err = errors.Join(err, open.Close())
+			}
+			return nil, nil, err
+		}
+		listeners, addrs = append(listeners, l), append(addrs, l.Addr().String())
+	}
+	return listeners, addrs, nil
 }
 
 func runDevNode(ctx context.Context, cfg Config, listener net.Listener, demo *demo, log *slog.Logger) error {
