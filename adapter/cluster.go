@@ -40,6 +40,7 @@ type Cluster struct {
 	blocking redis.UniversalClient
 	lead     func() bool
 	onGap    func(string)
+	expired  func(string) bool
 	log      *slog.Logger
 	logKey   string
 	count    counters
@@ -48,6 +49,8 @@ type Cluster struct {
 	publisher publisher
 	peers     requests
 	inbox     inbox
+	sessions  sessions
+	history   history
 	tasks     tasks
 
 	started    atomic.Bool
@@ -64,6 +67,11 @@ type Cluster struct {
 	deliverMu  sync.Mutex
 	position   streamID // deliverMu
 	positioned bool     // deliverMu: position is known
+	ring       *ring    // deliverMu
+	// joinedAt repeats position for who cannot take the lock.
+	joinedAt atomic.Pointer[streamID]
+	// torn counts how often the log was found to be another than was read.
+	torn atomic.Uint64
 }
 
 // New returns a cluster membership that works once Run does.
@@ -71,8 +79,14 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 	if err := errors.Join(cfg.Validate(), deps.validate()); err != nil {
 		return nil, err
 	}
+	if !pidReadable() {
+		return nil, errors.New("adapter: this version of the Socket.IO server keeps its session ids elsewhere")
+	}
 	if deps.Lead == nil {
 		deps.Lead = func() bool { return true }
+	}
+	if deps.Expired == nil {
+		deps.Expired = func(string) bool { return false }
 	}
 	if deps.OnGap == nil {
 		deps.OnGap = func(string) {}
@@ -86,14 +100,19 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 		blocking: deps.Blocking,
 		lead:     deps.Lead,
 		onGap:    deps.OnGap,
+		expired:  deps.Expired,
 		log:      deps.Log.With("component", "adapter"),
 		logKey:   cfg.Prefix + ":log",
 		stopped:  make(chan struct{}),
 		nsps:     make(map[string]*nspAdapter),
+		ring:     newRing(ringLimits{entries: cfg.RingMaxEntries, bytes: cfg.RingMaxBytes, age: cfg.LogMaxAge}),
 	}
+	c.joinedAt.Store(&streamID{})
 	c.publisher.init(c)
 	c.peers.init(c)
 	c.inbox.init(c)
+	c.sessions.init(c)
+	c.history.init(c)
 	deps.Blocking.AddHook(dialCounter{&c.dials})
 	return c, nil
 }
@@ -118,6 +137,10 @@ func (c *Cluster) Run(ctx context.Context) error {
 		c.inbox.emit,
 		c.inbox.reply,
 		c.runPositions,
+		c.runSync,
+		c.sessions.write,
+		c.sessions.loads.run,
+		c.sessions.takes.run,
 	} {
 		g.Go(func() error { part(ctx); return nil })
 	}
@@ -168,6 +191,15 @@ func (c *Cluster) namespaces() []string {
 	}
 	return names
 }
+
+// moveTo sets the position. For holders of the delivery lock.
+func (c *Cluster) moveTo(id streamID) {
+	c.position, c.positioned = id, true
+	c.joinedAt.Store(&id)
+}
+
+// joinPosition is the position as it is or was a moment ago.
+func (c *Cluster) joinPosition() streamID { return *c.joinedAt.Load() }
 
 // guard runs fn, and makes a panic in it cost that much only.
 func (c *Cluster) guard(what string, fn func()) {

@@ -204,6 +204,8 @@ func (b *inbox) handle(msg *redis.Message) {
 		b.queue(b.requests, func() { a.answerFetch(m) })
 	case typeServerSideEmit:
 		b.queue(b.events, func() { a.answerServerSideEmit(m) })
+	case typeSessionTaken:
+		b.c.sessions.takenBy(m)
 	case typeFetchReply, typeServerSideReply, typeBroadcastCount, typeBroadcastAck:
 		b.c.peers.answered(m)
 	default:
@@ -235,6 +237,11 @@ func (b *inbox) work(ctx context.Context, from chan func()) {
 			b.c.guard("request", fn)
 		}
 	}
+}
+
+// announceTaken tells a node that a client has moved on with the session that this node had.
+func (b *inbox) announceTaken(nsp, owner, pid string, gen int64) {
+	b.respond(message{nsp: nsp, uid: owner}, typeSessionTaken, map[string]any{"pid": pid, "gen": gen})
 }
 
 // respond queues an answer to the requester m.

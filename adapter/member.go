@@ -24,10 +24,13 @@ type member struct {
 	sock atomic.Pointer[socket.Socket]
 
 	mu    sync.Mutex
-	rooms map[socket.Room]struct{} // mu
+	rooms map[socket.Room]streamID // mu; with the log's position at which the socket came in
 	gone  bool                     // mu
 
 	stamp uint64 // the table's walkMu
+	// upTo is the last log entry that the socket was sent or need not be: what comes at or below it is a repetition.
+	// The delivery lock.
+	upTo streamID
 
 	out outbox
 }
@@ -76,6 +79,30 @@ func (m *member) roomSet() []socket.Room {
 		names = append(names, name)
 	}
 	return names
+}
+
+// roomsSince returns the rooms as a session keeps them; the socket's own is none of them.
+func (m *member) roomsSince() map[string]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rooms := make(map[string]string, len(m.rooms))
+	for name, since := range m.rooms {
+		if name != socket.Room(m.id) {
+			rooms[string(name)] = since.String()
+		}
+	}
+	return rooms
+}
+
+// setSince notes since when the socket is in those of the rooms that it is in.
+func (m *member) setSince(rooms map[string]streamID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, since := range rooms {
+		if _, in := m.rooms[socket.Room(name)]; in {
+			m.rooms[socket.Room(name)] = since
+		}
+	}
 }
 
 type putResult int

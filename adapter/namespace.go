@@ -47,11 +47,17 @@ func (a *nspAdapter) Close() { a.c.unregister(a) }
 
 // AddAll puts a socket into rooms.
 func (a *nspAdapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
-	for _, change := range a.table.add(id, rooms.Keys()) {
+	// The position is taken before the socket is in: an entry that is just being delivered may then be replayed although
+	// it came a moment too early, but is not lost.
+	changes := a.table.add(id, rooms.Keys(), a.c.joinPosition())
+	for _, change := range changes {
 		if change.whole {
 			a.Emit("create-room", change.room)
 		}
 		a.Emit("join-room", change.room, id)
+	}
+	if len(changes) > 0 {
+		a.c.sessions.local.touch(id)
 	}
 }
 
@@ -59,11 +65,14 @@ func (a *nspAdapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
 func (a *nspAdapter) Del(id socket.SocketId, room socket.Room) {
 	if change, ok := a.table.remove(id, room); ok {
 		a.left(id, change)
+		a.c.sessions.local.touch(id)
 	}
 }
 
-// DelAll takes a socket out of all its rooms and forgets it.
+// DelAll takes a socket out of all its rooms and forgets it. If its session was not persisted before, it has ended; that
+// of a connection which was lost while it was admitted goes on.
 func (a *nspAdapter) DelAll(id socket.SocketId) {
+	a.c.sessions.leave(id)
 	for _, change := range a.table.removeAll(id) {
 		a.left(id, change)
 	}
@@ -218,13 +227,20 @@ func packetValue(nsp string, args []any, id *uint64) map[string]any {
 	return packet
 }
 
-// deliver queues a frame for all matching local sockets and returns how many there are. prepare may be nil.
+// deliver queues a frame for all matching local sockets that have not had it, and returns how many there are. A frame
+// of the log is delivered under the delivery lock.
 func (a *nspAdapter) deliver(f *frame, o options, prepare ...func(*socket.Socket)) uint64 {
 	var receivers uint64
 	a.table.walk(o, func(m *member) {
 		s := m.socketIn(a.nsp)
 		if s == nil || !s.Connected() {
 			return
+		}
+		if !f.id.isZero() {
+			if f.id.compare(m.upTo) <= 0 {
+				return
+			}
+			m.upTo = f.id
 		}
 		receivers++
 		for _, fn := range prepare {
@@ -342,12 +358,4 @@ func (a *nspAdapter) apply(e entry) {
 			a.post(m, s, job{do: func(s *socket.Socket) { s.Disconnect(e.close) }})
 		}
 	}
-}
-
-// PersistSession does nothing: sessions are not recovered.
-func (a *nspAdapter) PersistSession(*socket.SessionToPersist) {}
-
-// RestoreSession finds no session: every connection is a fresh one.
-func (a *nspAdapter) RestoreSession(socket.PrivateSessionId, string) (*socket.Session, error) {
-	return nil, nil
 }

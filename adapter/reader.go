@@ -109,7 +109,7 @@ func (r *reader) step(ctx context.Context) error {
 // setPosition publishes the position to the rest of the cluster membership.
 func (r *reader) setPosition(id streamID) {
 	r.c.deliverMu.Lock()
-	r.c.position, r.c.positioned = id, true
+	r.c.moveTo(id)
 	r.c.deliverMu.Unlock()
 }
 
@@ -133,26 +133,29 @@ func (r *reader) handle(message redis.XMessage) error {
 func (r *reader) deliver(id streamID, values map[string]any) (after func()) {
 	r.c.deliverMu.Lock()
 	defer r.c.deliverMu.Unlock()
-	r.c.position, r.c.positioned = id, true
-	r.c.guard("delivery", func() { after = r.dispatch(values) })
+	r.c.moveTo(id)
+	l := &logged{id: id}
+	r.c.guard("delivery", func() { after = r.dispatch(l, values) })
+	// What was delivered before the log went back is in the ring for whom it had not reached.
+	r.c.ring.keep(l)
 	return after
 }
 
-func (r *reader) dispatch(values map[string]any) (after func()) {
-	nsp, _ := values[fieldNsp].(string)
-	src, sourced := values[fieldSrc].(string)
-	if nsp == "" {
-		if src == sourceReset && len(values) == 1 {
-			r.source = streamID{}
-		}
+// dispatch completes l, which goes into the ring, and delivers it.
+func (r *reader) dispatch(l *logged, values map[string]any) (after func()) {
+	e, err := l.decode(values)
+	switch {
+	case l.resets:
+		r.source = streamID{}
 		return nil
-	}
-	if sourced && !r.isNews(src) {
-		return nil
-	}
-	e, err := decodeEntry(values)
-	if err != nil {
+	case err != nil:
 		r.c.badEntry(err)
+		return nil
+	case e.nsp == "":
+		return nil
+	}
+	news := l.source.isZero() || r.isNews(l.source)
+	if !news {
 		return nil
 	}
 	a := r.c.adapterOf(e.nsp)
@@ -162,7 +165,7 @@ func (r *reader) dispatch(values map[string]any) (after func()) {
 	}
 	r.c.count.delivered.Add(1)
 	if e.kind == typeBroadcast {
-		a.deliver(newFrame(a.name, e.packet, e.opts.Flags), e.opts)
+		a.deliver(l.frame, e.opts)
 		return nil
 	}
 	return func() { a.apply(e) }
@@ -181,12 +184,7 @@ func (r *reader) repeats(messages []redis.XMessage) bool {
 }
 
 // isNews reports whether an event's source is above all that were delivered, and remembers it.
-func (r *reader) isNews(src string) bool {
-	id, err := parseStreamID(src)
-	if err != nil {
-		r.c.badEntry(err)
-		return false
-	}
+func (r *reader) isNews(id streamID) bool {
 	if id.compare(r.source) <= 0 {
 		r.c.count.duplicates.Add(1)
 		return false
@@ -225,34 +223,17 @@ func (r *reader) start(ctx context.Context) error {
 		}
 		r.started = true
 		r.moveTo(info.last, info.added)
+		r.c.deliverMu.Lock()
+		r.c.ring.reset(info.last)
+		r.c.deliverMu.Unlock()
 		return nil
 	}
-	for _, message := range slices.Backward(newest) {
-		id, err := parseStreamID(message.ID)
-		if err != nil {
-			return err
-		}
-		r.pos = id
-		r.recent.push(id)
-		r.learnSource(message.Values)
+	// What others have delivered counts as delivered.
+	if err := r.fill(ctx, newest); err != nil {
+		return err
 	}
 	r.started, r.anchored = true, true
 	return nil
-}
-
-// learnSource takes what others have delivered as delivered.
-func (r *reader) learnSource(values map[string]any) {
-	src, ok := values[fieldSrc].(string)
-	if !ok {
-		return
-	}
-	if src == sourceReset && len(values) == 1 {
-		r.source = streamID{}
-		return
-	}
-	if id, err := parseStreamID(src); err == nil && id.compare(r.source) > 0 {
-		r.source = id
-	}
 }
 
 // logInfo is what Redis tells of a stream's past. The zero value stands for a stream that does not exist.

@@ -1,0 +1,168 @@
+package adapter
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// historyPage is how many entries one read of the older log takes.
+	historyPage = 2000
+	// historyKeep is how long what was read of the older log is kept for the next client.
+	historyKeep = 10 * time.Second
+)
+
+// history serves offsets that are older than the ring, from the log in Redis. What one client had read serves the
+// others: in a storm each entry is read once.
+type history struct {
+	c *Cluster
+	// turn is held by who reads or asks; it is a channel so that waiting for it can end.
+	turn chan struct{}
+	// older is the log before the ring's beginning, as far as it was asked for. turn
+	older *ring
+	used  time.Time // turn
+
+	torn uint64 // turn: the log that older was read from
+}
+
+func (h *history) init(c *Cluster) {
+	h.c = c
+	h.turn = make(chan struct{}, 1)
+}
+
+// missed returns what q's socket missed up to the entry `to`, where the ring begins. The errors are errUncovered,
+// errTooMany, and ErrUnavailable if Redis or the turn did not come in time.
+func (h *history) missed(ctx context.Context, q question, to streamID) ([]*logged, error) {
+	select {
+	case h.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ErrUnavailable
+	}
+	defer func() { <-h.turn }()
+	if err := h.reach(ctx, q.after, to); err != nil {
+		return nil, err
+	}
+	h.used = time.Now()
+	if !h.older.covers(q.after) {
+		return nil, errUncovered
+	}
+	found, err := h.older.missed(q)
+	if err != nil {
+		return nil, err
+	}
+	// Others may have had more read, beyond the beginning of the ring as this client met it.
+	return slices.DeleteFunc(found, func(l *logged) bool { return l.id.compare(to) > 0 }), nil
+}
+
+// reach sees to it that older holds the entries from `from` to `to`, both included.
+func (h *history) reach(ctx context.Context, from, to streamID) error {
+	if torn := h.c.torn.Load(); h.older == nil || h.torn != torn {
+		h.older, h.torn = h.empty(to), torn
+	}
+	if end := h.end(); end.compare(to) < 0 {
+		newer, err := h.between(ctx, end, to)
+		if err != nil {
+			return err
+		}
+		for _, l := range newer {
+			h.older.keep(l)
+		}
+	}
+	if from.compare(h.older.from) > 0 {
+		return nil
+	}
+	before, err := h.backTo(ctx, from, h.older.from)
+	if err != nil {
+		return err
+	}
+	begin := from.before()
+	grown := h.empty(begin)
+	for _, l := range slices.Concat(before, h.older.all.items()) {
+		grown.keep(l)
+	}
+	if grown.from != begin {
+		return errUncovered // more than the limits allow
+	}
+	h.older = grown
+	return nil
+}
+
+// empty is a ring that begins after from, as large as the one in memory and of any age.
+func (h *history) empty(from streamID) *ring {
+	limits := h.c.ring.limits
+	limits.age = 100 * 365 * 24 * time.Hour
+	r := newRing(limits)
+	r.reset(from)
+	return r
+}
+
+// end is the last position that older reaches to.
+func (h *history) end() streamID {
+	if h.older.all.len() == 0 {
+		return h.older.from
+	}
+	return h.older.all.last().id
+}
+
+// between reads the entries after a up to b.
+func (h *history) between(ctx context.Context, a, b streamID) ([]*logged, error) {
+	var found []*logged
+	for at := a; ; {
+		page, err := h.c.redis.XRangeN(ctx, h.c.logKey, "("+at.String(), b.String(), historyPage).Result()
+		if err != nil {
+			return nil, ErrUnavailable
+		}
+		found = h.decode(found, page)
+		if len(page) < historyPage || len(found) > h.c.ring.limits.entries {
+			return found, nil
+		}
+		if at, err = parseStreamID(page[len(page)-1].ID); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// backTo reads the entries from `from` to `to`, both included: latest first, so that what was read is a whole.
+func (h *history) backTo(ctx context.Context, from, to streamID) ([]*logged, error) {
+	var found []*logged
+	for end := to.String(); ; {
+		page, err := h.c.redis.XRevRangeN(ctx, h.c.logKey, end, from.String(), historyPage).Result()
+		if err != nil {
+			return nil, ErrUnavailable
+		}
+		found = h.decode(found, page)
+		if len(page) < historyPage {
+			slices.Reverse(found)
+			return found, nil
+		}
+		if len(found) > h.c.ring.limits.entries {
+			return nil, errUncovered
+		}
+		end = "(" + page[len(page)-1].ID
+	}
+}
+
+func (h *history) decode(found []*logged, page []redis.XMessage) []*logged {
+	for _, message := range page {
+		if l := loggedOf(message); l != nil {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
+// tidy forgets what nobody has asked for lately.
+func (h *history) tidy() {
+	select {
+	case h.turn <- struct{}{}:
+	default:
+		return
+	}
+	defer func() { <-h.turn }()
+	if h.older != nil && time.Since(h.used) > historyKeep {
+		h.older = nil
+	}
+}

@@ -1,0 +1,293 @@
+package adapter
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/zishang520/socket.io/servers/socket/v3"
+)
+
+//go:embed session_write.lua
+var sessionWriteSource string
+
+//go:embed session_take.lua
+var sessionTakeSource string
+
+var (
+	sessionWriteScript = redis.NewScript(sessionWriteSource)
+	sessionTakeScript  = redis.NewScript(sessionTakeSource)
+)
+
+// sessionBatch is how many sessions go into one call of Redis at most.
+const sessionBatch = 256
+
+// sessions keeps in Redis what a client's recovery rests on: written when a socket connects and when its rooms change,
+// so that it is there whatever ends the socket, its connection or this node.
+type sessions struct {
+	c     *Cluster
+	local *registry
+	loads batcher[loadCall]
+	takes batcher[takeCall]
+}
+
+func (s *sessions) init(c *Cluster) {
+	s.c = c
+	s.local = newRegistry()
+	s.loads = newBatcher(s.load)
+	s.takes = newBatcher(s.take)
+}
+
+func (s *sessions) key(pid string) string { return s.c.cfg.Prefix + ":session:" + pid }
+
+// ttl is how long Redis keeps a session that is not written again.
+func (s *sessions) ttl(state sessionState) time.Duration {
+	if state >= sessionClosed {
+		return s.c.cfg.RecoveryWindow
+	}
+	return s.c.cfg.SessionTTL
+}
+
+// write writes sessions as they change, as many at once as have gathered during the last call, until ctx ends; and then
+// what is left, within the stop's time.
+func (s *sessions) write(ctx context.Context) {
+	tick := time.NewTicker(max(s.c.cfg.SessionTTL/8, time.Millisecond))
+	defer tick.Stop()
+	var pace backoff
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-s.local.wake:
+		case <-tick.C:
+			s.local.refresh(time.Now().Add(-s.c.cfg.SessionTTL / 2))
+		}
+		if s.flush(context.WithoutCancel(ctx)) {
+			pace.reset()
+			continue
+		}
+		pace.wait(ctx)
+		s.local.signal()
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	for !s.flush(last) && last.Err() == nil {
+		pace.wait(last)
+	}
+	s.fail(time.Now().Add(time.Hour))
+}
+
+// flush writes all that is unsaved; false means that Redis did not take it.
+func (s *sessions) flush(ctx context.Context) bool {
+	for {
+		s.fail(time.Now())
+		batch := s.local.take(s.c.cfg.UID, sessionBatch)
+		if len(batch) == 0 {
+			return true
+		}
+		lost, err := s.writeBatch(ctx, batch)
+		if err != nil {
+			s.local.giveBack(batch)
+			s.c.count.sessionErrors.Add(1)
+			s.c.warnf("session", "sessions are not written", "err", err)
+			return false
+		}
+		s.settle(batch, lost)
+	}
+}
+
+// fail tells the waiters whose sessions were not written in time, or will not be.
+func (s *sessions) fail(now time.Time) {
+	late, orphans := s.local.overdue(now)
+	for _, w := range late {
+		s.c.guard("session", func() { w.done(ErrUnavailable) })
+	}
+	for _, w := range orphans {
+		s.c.guard("session", func() { w.done(ErrSessionLost) })
+	}
+}
+
+func (s *sessions) writeBatch(ctx context.Context, batch []writing) (lost []int64, err error) {
+	keys := make([]string, len(batch))
+	args := make([]any, 0, 4*len(batch))
+	for i, w := range batch {
+		body, err := json.Marshal(w.rec)
+		if err != nil {
+			return nil, fmt.Errorf("encoding a session: %w", err)
+		}
+		keys[i] = s.key(w.s.pid)
+		args = append(args, w.rec.Owner, w.rec.Gen, s.ttl(w.state).Milliseconds(), body)
+	}
+	return sessionWriteScript.Run(ctx, s.c.redis, keys, args...).Int64Slice()
+}
+
+func (s *sessions) settle(batch []writing, lost []int64) {
+	s.c.count.sessionsWritten.Add(uint64(len(batch)))
+	for i, w := range batch {
+		owned := !slices.Contains(lost, int64(i+1))
+		s.local.settle(w, owned)
+		err := error(nil)
+		if !owned {
+			err = ErrSessionLost
+			s.close(w.s)
+		}
+		for _, waiter := range w.waiters {
+			s.c.guard("session", func() { waiter.done(err) })
+		}
+	}
+}
+
+// close closes the connection of a socket whose session another one has: its client has moved on.
+func (s *sessions) close(old *session) {
+	if old.sock == nil {
+		return
+	}
+	s.c.count.sessionsSuperseded.Add(1)
+	s.c.tasks.spawn(func() { old.sock.Conn().Close(true) })
+}
+
+// adopt makes a session this node's, and closes the socket here that had it before.
+func (s *sessions) adopt(next *session) {
+	if older := s.local.add(next); older != nil {
+		s.close(older)
+	}
+}
+
+// open gives a socket that has just connected its session.
+func (s *sessions) open(sock *socket.Socket, m *member, user string) {
+	next := &session{pid: pidOf(sock), sid: string(sock.Id()), user: user, gen: 1, sock: sock, state: sessionLive, member: m}
+	s.adopt(next)
+	s.local.touch(sock.Id())
+}
+
+// leave notes that a socket is being forgotten.
+func (s *sessions) leave(sid socket.SocketId) {
+	if s.local.leave(sid) {
+		s.dropped()
+	}
+}
+
+// finish notes that a socket has gone: recoverable, or for good.
+func (s *sessions) finish(sid socket.SocketId, state sessionState) {
+	if s.local.finish(sid, state) {
+		s.dropped()
+	}
+}
+
+func (s *sessions) dropped() {
+	s.c.count.sessionsDropped.Add(1)
+	s.c.warnf("session", "a session's end is left to its TTL, too many wait to be written")
+}
+
+// takenBy closes the socket of this node whose session another node has taken over.
+func (s *sessions) takenBy(m message) {
+	pid, _ := m.data["pid"].(string)
+	gen, _ := m.data["gen"].(int64)
+	if old := s.local.supersede(pid, gen); old != nil {
+		s.close(old)
+	}
+}
+
+// loadCall reads a session and, on demand, whether the log has an entry with a certain id.
+type loadCall struct {
+	pid  string
+	look streamID // zero: no
+	// What Redis answered.
+	rec   record
+	found bool // there is a session that has not ended
+	has   bool // the log has the entry
+}
+
+// read returns a session as Redis holds it; what this node has still to write of it is written first.
+func (s *sessions) read(ctx context.Context, ask loadCall) (loadCall, error) {
+	if state, unsaved, ok := s.local.local(ask.pid); ok {
+		if state == sessionEnded {
+			return ask, nil
+		}
+		if unsaved {
+			if err := s.saved(ctx, ask.pid); err != nil {
+				return ask, err
+			}
+		}
+	}
+	return s.loads.do(ctx, ask)
+}
+
+func (s *sessions) saved(ctx context.Context, pid string) error {
+	done := make(chan error, 1)
+	s.local.waitPid(pid, waiter{done: func(err error) { done <- err }, deadline: s.deadline()})
+	select {
+	case err := <-done:
+		if errors.Is(err, ErrSessionLost) {
+			return nil // what Redis holds is another's, and to be read
+		}
+		return err
+	case <-ctx.Done():
+		return ErrUnavailable
+	}
+}
+
+func (s *sessions) deadline() time.Time { return time.Now().Add(s.c.cfg.SessionTimeout) }
+
+func (s *sessions) load(ctx context.Context, calls []*batched[loadCall]) error {
+	keys := make([]string, len(calls))
+	for i, call := range calls {
+		keys[i] = s.key(call.value.pid)
+	}
+	pipe := s.c.redis.Pipeline()
+	stored := pipe.MGet(ctx, keys...)
+	looks := make([]*redis.XMessageSliceCmd, len(calls))
+	for i, call := range calls {
+		if id := call.value.look; !id.isZero() {
+			looks[i] = pipe.XRangeN(ctx, s.c.logKey, id.String(), id.String(), 1)
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return err
+	}
+	for i, call := range calls {
+		v := &call.value
+		if text, ok := stored.Val()[i].(string); ok {
+			v.found = json.Unmarshal([]byte(text), &v.rec) == nil && !v.rec.Ended && v.rec.Gen > 0
+		}
+		v.has = looks[i] != nil && len(looks[i].Val()) > 0
+	}
+	return nil
+}
+
+// takeCall takes a session over.
+type takeCall struct {
+	pid   string
+	was   record
+	next  record
+	taken bool
+}
+
+func (s *sessions) take(ctx context.Context, calls []*batched[takeCall]) error {
+	keys := make([]string, len(calls))
+	args := make([]any, 0, 5*len(calls))
+	for i, call := range calls {
+		v := call.value
+		body, err := json.Marshal(v.next)
+		if err != nil {
+			return fmt.Errorf("encoding a session: %w", err)
+		}
+		keys[i] = s.key(v.pid)
+		args = append(args, v.was.Owner, v.was.Gen, v.next.Sid, s.ttl(sessionTaken).Milliseconds(), body)
+	}
+	replies, err := sessionTakeScript.Run(ctx, s.c.redis, keys, args...).Int64Slice()
+	if err != nil {
+		return err
+	}
+	if len(replies) != len(calls) {
+		return fmt.Errorf("taking sessions: %d replies for %d", len(replies), len(calls))
+	}
+	for i, call := range calls {
+		call.value.taken = replies[i] == 1
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package adapter
+
+import (
+	"context"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// What becomes of ring, sockets and sessions when the log is not simply read on.
+
+// fill puts the newest entries of the log, latest first, and older ones as far as the ring takes them, into the ring.
+func (r *reader) fill(ctx context.Context, newest []redis.XMessage) error {
+	c := r.c
+	entries := newest
+	for page := newest; len(page) == c.cfg.ReadCount && len(entries) < c.cfg.RingMaxEntries && r.young(page); {
+		var err error
+		page, err = c.blocking.XRevRangeN(ctx, c.logKey, "("+page[len(page)-1].ID, "-", int64(c.cfg.ReadCount)).Result()
+		if err != nil {
+			return err
+		}
+		entries = append(entries, page...)
+	}
+	oldest, err := parseStreamID(entries[len(entries)-1].ID)
+	if err != nil {
+		return err
+	}
+	c.deliverMu.Lock()
+	defer c.deliverMu.Unlock()
+	c.ring.reset(oldest.before())
+	for _, message := range slices.Backward(entries) {
+		l := loggedOf(message)
+		if l == nil {
+			continue
+		}
+		c.ring.keep(l)
+		r.recent.push(l.id)
+		r.pos = l.id
+	}
+	r.source = c.ring.source
+	return nil
+}
+
+// young reports whether what precedes a page may be young enough for the ring.
+func (r *reader) young(page []redis.XMessage) bool {
+	if len(page) == 0 {
+		return false
+	}
+	oldest, err := parseStreamID(page[len(page)-1].ID)
+	return err == nil && r.newestOf(page).ms < oldest.ms+uint64(r.c.cfg.LogMaxAge.Milliseconds())
+}
+
+func (r *reader) newestOf(page []redis.XMessage) streamID {
+	id, _ := parseStreamID(page[0].ID)
+	return id
+}
+
+// restart makes what was read of the log void: the ring begins behind to, and no socket of this node can be served on.
+func (r *reader) restart(to streamID, reason string) {
+	c := r.c
+	c.deliverMu.Lock()
+	c.torn.Add(1)
+	c.ring.reset(to)
+	c.sessions.local.endAll()
+	c.deliverMu.Unlock()
+	r.recent = idRing{}
+	c.guard("gap", func() { c.onGap(reason) })
+}
+
+// rewind makes the sockets expect what the log has behind to, once more.
+func (r *reader) rewind(to streamID) {
+	c := r.c
+	c.deliverMu.Lock()
+	defer c.deliverMu.Unlock()
+	c.torn.Add(1)
+	c.ring.forgetAbove(to)
+	for _, name := range c.namespaces() {
+		if a := c.adapterOf(name); a != nil {
+			a.table.walk(options{}, func(m *member) {
+				if m.upTo.compare(to) > 0 {
+					m.upTo = to
+				}
+			})
+		}
+	}
+}
