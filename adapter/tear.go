@@ -61,6 +61,7 @@ func (r *reader) restart(to streamID, reason string) {
 	c.deliverMu.Lock()
 	c.torn.Add(1)
 	c.ring.reset(to)
+	c.lower(to)
 	c.sessions.local.endAll()
 	c.deliverMu.Unlock()
 	r.recent = idRing{}
@@ -74,6 +75,11 @@ func (r *reader) rewind(to streamID) {
 	defer c.deliverMu.Unlock()
 	c.torn.Add(1)
 	c.ring.forgetAbove(to)
+	c.lower(to)
+}
+
+// lower makes the sockets take every entry behind to. For holders of the delivery lock.
+func (c *Cluster) lower(to streamID) {
 	for _, name := range c.namespaces() {
 		if a := c.adapterOf(name); a != nil {
 			a.table.walk(options{}, func(m *member) {
