@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
+	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 	"github.com/zishang520/socket.io/servers/engine/v3"
 	"github.com/zishang520/socket.io/servers/engine/v3/transports"
 	"github.com/zishang520/socket.io/servers/socket/v3"
@@ -27,6 +29,10 @@ func newServer(cfg Config, adapter socket.AdapterConstructor) *socket.Server {
 	opts.SetPingTimeout(cfg.PingTimeout)
 	opts.SetConnectTimeout(cfg.ConnectTimeout)
 	opts.SetMaxHttpBufferSize(cfg.MaxPayload)
+	// How long a session can be recovered is the adapter's; a recovering client passes the middleware as any other does.
+	recovery := socket.DefaultConnectionStateRecovery()
+	recovery.SetSkipMiddlewares(false)
+	opts.SetConnectionStateRecovery(recovery)
 	// Compression costs more per socket than it saves on small events.
 	opts.SetPerMessageDeflate(nil)
 	opts.SetHttpCompression(nil)
@@ -109,6 +115,20 @@ func onTransportClose(s *socket.Socket, fn func()) {
 	if !transportOpen(s) {
 		fn()
 	}
+}
+
+// onLeave calls fn when the client says that it leaves. The library may report that as a lost connection, since a close
+// overtakes what was received before it.
+func onLeave(s *socket.Socket, fn func()) {
+	_ = s.Conn().On("packet", func(args ...any) {
+		p, ok := args[0].(*packet.Packet)
+		if !ok || p.Type != packet.MESSAGE {
+			return
+		}
+		if data, ok := p.Data.(types.BufferInterface); ok && data.Len() == 1 && data.Bytes()[0] == '0'+byte(parser.DISCONNECT) {
+			fn()
+		}
+	})
 }
 
 // closeGrace is how long the queued packets of a connection that is being closed may take.

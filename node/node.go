@@ -42,6 +42,7 @@ type Deps struct {
 	Grants   auth.Granter
 	Policy   auth.Policy
 	Presence Presence
+	Sessions Sessions
 	Budget   Budget
 	Log      *slog.Logger
 }
@@ -51,7 +52,9 @@ type Stats struct {
 	Connections int64
 	Connects    uint64
 	Refused     uint64
-	Panics      uint64
+	// Dismissed counts connects whose connection was closed for another attempt, since they could not be decided.
+	Dismissed uint64
+	Panics    uint64
 }
 
 // Node is the Socket.IO server of one process. Its methods are safe for concurrent use.
@@ -73,7 +76,9 @@ type Node struct {
 	open     atomic.Int64
 	connects atomic.Uint64
 	refused  atomic.Uint64
-	panics   atomic.Uint64
+	// dismissed counts connects that were sent away without an answer.
+	dismissed atomic.Uint64
+	panics    atomic.Uint64
 }
 
 // New makes a node; it serves as soon as its Handler does.
@@ -81,7 +86,8 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if deps.Adapter == nil || deps.Verifier == nil || deps.Grants == nil || deps.Presence == nil || deps.Budget == nil || deps.Log == nil {
+	if deps.Adapter == nil || deps.Verifier == nil || deps.Grants == nil || deps.Presence == nil || deps.Sessions == nil ||
+		deps.Budget == nil || deps.Log == nil {
 		return nil, errors.New("node: a dependency is missing")
 	}
 	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node")}
@@ -104,6 +110,7 @@ func (n *Node) Stats() Stats {
 		Connections: n.open.Load(),
 		Connects:    n.connects.Load(),
 		Refused:     n.refused.Load(),
+		Dismissed:   n.dismissed.Load(),
 		Panics:      n.panics.Load(),
 	}
 }

@@ -17,6 +17,9 @@ type session struct {
 	identity auth.Identity
 	// release gives the seat back.
 	release func()
+	// recovery is the earlier session that goes on, nil if none does; earlier are its rooms that were granted again.
+	recovery Recovery
+	earlier  []string
 
 	mu sync.Mutex
 	// ended is set when the socket has gone; nothing joins after it. Guarded by mu.
@@ -59,16 +62,14 @@ func (n *Node) onConnection(args ...any) {
 	end := sync.OnceFunc(func() { n.onEnd(s, sess) })
 	_ = s.On("disconnect", func(...any) { end() })
 	n.listen(s, sess)
-
-	rooms := []string{sess.identity.Role, UserRoom(sess.identity.User)}
-	for _, room := range rooms {
-		s.Join(socket.Room(room))
+	onLeave(s, func() { n.deps.Sessions.End(s) })
+	if err := n.start(s, sess); err != nil {
+		n.log.Debug("connected socket not served", "err", err)
+		go closeTransport(s)
 	}
-	n.emit(s, "connected", connectedEvent{
-		UserID: sess.identity.User, Role: sess.identity.Role, Rooms: rooms, Node: n.cfg.Name, Recovered: s.Recovered(),
-	})
 	// A transport that closed while the library was still announcing the socket is never reported to it.
 	if !s.Connected() || !transportOpen(s) {
+		n.deps.Sessions.Lost(s)
 		s.Disconnect(false)
 		end()
 	}
