@@ -44,7 +44,7 @@ type outbox struct {
 	waiting  []job     // mu
 	draining bool      // mu
 	opened   bool      // mu: the first packets have been written
-	dead     bool      // mu: closed as slow, takes nothing more
+	dead     bool      // mu: takes nothing more
 	progress time.Time // mu: when the connection last took a packet, while draining
 }
 
@@ -155,6 +155,19 @@ func (o *outbox) take(emptied []job) []job {
 	}
 	o.progress = time.Now()
 	return batch
+}
+
+// halt drops what waits and whatever comes; what is being written goes out.
+func (o *outbox) halt() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dead, o.waiting = true, nil
+}
+
+func (o *outbox) halted() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.dead
 }
 
 // noteProgress is called between the packets of a long batch.

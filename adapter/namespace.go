@@ -276,7 +276,9 @@ func (a *nspAdapter) drain(m *member, s *socket.Socket) {
 			return
 		}
 		for i, j := range batch {
-			a.c.guard("write", func() { a.perform(s, j) })
+			if !m.out.halted() {
+				a.c.guard("write", func() { a.perform(s, j) })
+			}
 			batch[i] = job{}
 			if i%64 == 63 {
 				m.out.noteProgress()

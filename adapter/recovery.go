@@ -190,8 +190,16 @@ func (c *Cluster) Saved(s *socket.Socket, done func(error)) {
 	c.sessions.local.wait(s.Id(), waiter{done: done, deadline: c.sessions.deadline()})
 }
 
-// Lost tells that the connection of s was lost, when the library would not: its session stays recoverable.
-func (c *Cluster) Lost(s *socket.Socket) { c.sessions.finish(s.Id(), sessionClosed) }
+// Lost tells that the connection of s was lost, when the library would not, or is going to be closed: its session stays
+// recoverable, and nothing more is sent to it.
+func (c *Cluster) Lost(s *socket.Socket) {
+	if a := c.adapterOf(s.Nsp().Name()); a != nil {
+		if m := a.table.member(s.Id()); m != nil {
+			m.out.halt()
+		}
+	}
+	c.sessions.finish(s.Id(), sessionClosed)
+}
 
 // End ends the session of s for good: its client has left or was sent away.
 func (c *Cluster) End(s *socket.Socket) { c.sessions.finish(s.Id(), sessionEnded) }

@@ -83,7 +83,7 @@ type waiter struct {
 type registry struct {
 	mu      sync.Mutex
 	byPid   map[string]*session          // mu
-	bySid   map[socket.SocketId]*session // mu; those taken and live
+	bySid   map[socket.SocketId]*session // mu; of the sockets that the library has not forgotten
 	unsaved []*session                   // mu; each once, oldest first
 	orphans []waiter                     // mu; of sessions that were forgotten unwritten
 
@@ -174,16 +174,15 @@ func (r *registry) wait(sid socket.SocketId, w waiter) {
 	r.mu.Unlock()
 }
 
-// finish ends a socket's hold on its session, which from then on is closed or ended. It reports whether the socket had
-// one that could not be queued to be written.
+// finish closes or ends a socket's session; one that was closed may still end. It reports whether the socket had one
+// that could not be queued to be written.
 func (r *registry) finish(sid socket.SocketId, state sessionState) (dropped bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.bySid[sid]
-	if s == nil {
+	if s == nil || s.state >= state {
 		return false
 	}
-	delete(r.bySid, sid)
 	if s.member != nil {
 		s.rooms, s.member = s.member.roomsSince(), nil
 	}
@@ -195,12 +194,16 @@ func (r *registry) finish(sid socket.SocketId, state sessionState) (dropped bool
 // have been told of before; a connection that was still being admitted leaves its session to the next one.
 func (r *registry) leave(sid socket.SocketId) (dropped bool) {
 	r.mu.Lock()
-	state := sessionEnded
-	if s := r.bySid[sid]; s != nil && s.state == sessionTaken {
-		state = sessionClosed
+	state := sessionClosed
+	if s := r.bySid[sid]; s != nil && s.state == sessionLive {
+		state = sessionEnded
 	}
 	r.mu.Unlock()
-	return r.finish(sid, state)
+	dropped = r.finish(sid, state)
+	r.mu.Lock()
+	delete(r.bySid, sid)
+	r.mu.Unlock()
+	return dropped
 }
 
 // resume makes a session that was taken over that of the connected socket. It is written again if the rooms are not
@@ -266,7 +269,6 @@ func (r *registry) endAll() {
 		if s.state == sessionEnded {
 			continue
 		}
-		delete(r.bySid, socket.SocketId(s.sid))
 		s.state, s.member, s.rooms = sessionEnded, nil, nil
 		r.save(s)
 	}

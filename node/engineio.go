@@ -134,6 +134,24 @@ func onLeave(s *socket.Socket, fn func()) {
 // closeGrace is how long the queued packets of a connection that is being closed may take.
 const closeGrace = 2 * time.Second
 
+// awaitTaken waits until the connection has taken all that was written to it, for at most closeGrace; nothing may be
+// written meanwhile. A polling client that finds events and the close in one response counts the events as received only
+// once it is connected again, and would get them twice (socket.io-client 4.8 emits them a tick later).
+func awaitTaken(s *socket.Socket) {
+	const quiet = 3 // looks in a row, for one write may be under way
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.Now().Add(closeGrace)
+	for taken := 0; taken < quiet && transportOpen(s) && time.Now().Before(deadline); {
+		<-tick.C
+		if s.Conn().Transport().Writable() {
+			taken++
+		} else {
+			taken = 0
+		}
+	}
+}
+
 // closeTransport ends the connection of s so that its client reconnects by itself, which it does not after a
 // DISCONNECT packet. It waits for what is queued at most for closeGrace, since the library can hang in an orderly close.
 func closeTransport(s *socket.Socket) {

@@ -142,8 +142,15 @@ func (n *Node) Drain(ctx context.Context) error {
 // CloseAll closes every socket's connection at once, so that the clients reconnect: for a node that has missed events.
 func (n *Node) CloseAll() {
 	for _, s := range n.sockets() {
-		go closeTransport(s)
+		go n.sendAway(s)
 	}
+}
+
+// sendAway closes a socket's connection so that its client comes back to its session, here or elsewhere.
+func (n *Node) sendAway(s *socket.Socket) {
+	n.deps.Sessions.Lost(s)
+	awaitTaken(s)
+	closeTransport(s)
 }
 
 func (n *Node) sockets() []*socket.Socket {
@@ -165,7 +172,7 @@ func (n *Node) closeInSteps(ctx context.Context, sockets []*socket.Socket) {
 	var closing sync.WaitGroup
 	defer closing.Wait()
 	for _, s := range sockets {
-		closing.Go(func() { closeTransport(s) })
+		closing.Go(func() { n.sendAway(s) })
 		select {
 		case <-ctx.Done():
 			return

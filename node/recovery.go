@@ -19,7 +19,8 @@ type Sessions interface {
 	Open(s *socket.Socket, user string, rooms []string, hello Hello) error
 	// Saved calls done, which must not block, when the socket's present rooms outlive this node, or cannot be saved.
 	Saved(s *socket.Socket, done func(error))
-	// Lost tells that the connection of s was lost, when the server will not.
+	// Lost tells that the connection of s was lost, when the server will not, or is about to be closed: its client can
+	// come back to its session, and is sent nothing more before.
 	Lost(s *socket.Socket)
 	// End makes that the client of s cannot come back to its session.
 	End(s *socket.Socket)
