@@ -15,7 +15,11 @@ local entry = cjson.decode(ARGV[3])
 entry.beat = now
 entry.seq = seq
 entry.reg = was.reg
-if was.ended or not was.reg then entry.reg = seq end
+entry.since = was.since
+if was.ended or not was.reg then
+  entry.reg = seq
+  entry.since = now
+end
 redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(entry))
 redis.call('SET', KEYS[2], ARGV[4], 'NX')
 return {entry.reg, redis.call('GET', KEYS[2]), now}

@@ -133,7 +133,7 @@ func TestFlushIsRepairedSilently(t *testing.T) {
 	b.enter("leaver", "client", "r1")
 	eventually(t, "everyone is there", a.figures(701, 1401, 2))
 	eventually(t, "joins", func() bool { return len(announced(t, a.client)) == 701 })
-	b.exit("leaver", "client", "r1")
+	b.exit("leaver")
 	eventually(t, "gone", a.figures(700, 1400, 2))
 	eventually(t, "due", func() bool { return a.client.ZCard(context.Background(), a.keys.leaving).Val() == 1 })
 	require.NoError(t, a.client.FlushAll(context.Background()).Err())
@@ -170,7 +170,7 @@ func TestRedisRestarts(t *testing.T) {
 				s, err := c.Stats(context.Background())
 				return err != nil && s.ConnectedUsers == 150 && !s.AsOf.IsZero()
 			})
-			a.exit("u0", "client", "r1")
+			a.exit("u0")
 			b.enter("u0", "client", "r1") // moved while Redis was down
 			b.enter("late", "client", "r1")
 			eventually(t, "leader unknown", func() bool { return !a.Lead() && !a.Ready() })
@@ -189,6 +189,47 @@ func TestRedisRestarts(t *testing.T) {
 			require.NotContains(t, announced(t, srv.Client())[1:], announced(t, srv.Client())[0])
 		})
 	}
+}
+
+func TestRedisForgetsItsLastWrites(t *testing.T) {
+	srv := redistest.Start(t)
+	a, b := startNode(t, srv.Addr(), "a", fast), startNode(t, srv.Addr(), "b", fast)
+	ready(t, a, b)
+	a.enter("u1", "client", "r1")
+	a.enter("u2", "client", "r1")
+	eventually(t, "everyone is there", b.figures(2, 2, 2))
+	eventually(t, "joins", func() bool { return len(announced(t, srv.Client())) == 2 })
+	require.NoError(t, srv.Client().Save(context.Background()).Err())
+	a.exit("u1")
+	b.enter("u3", "client", "r1")
+	eventually(t, "moved", func() bool { return len(announced(t, srv.Client())) == 4 })
+	eventually(t, "u1 gone", b.figures(2, 2, 2))
+	srv.Kill()
+	srv.Launch()
+	eventually(t, "told again what was forgotten", func() bool { return len(announcedOf(t, srv.Client(), "user_left")) == 1 })
+	eventually(t, "figures", b.figures(2, 2, 2))
+	require.Len(t, announcedOf(t, srv.Client(), "user_joined"), 3)
+	require.Equal(t, map[string]string{"u2": "1", "u3": "1"}, srv.Client().HGetAll(context.Background(), a.keys.room("r1")).Val())
+}
+
+func TestRestartedAtOnce(t *testing.T) {
+	srv := redistest.Start(t)
+	a, b := startNode(t, srv.Addr(), "a"), startNode(t, srv.Addr(), "b")
+	ready(t, a, b)
+	a.Connect("u", "client")
+	eventually(t, "connected", b.figures(1, 1, 2))
+	eventually(t, "no newcomers", func() bool {
+		v := b.view.Load()
+		return v.now-v.nodes[b.cfg.Node].Since > b.cfg.HeartbeatDead.Milliseconds()
+	})
+	a.crash()
+	again := startNode(t, srv.Addr(), "a")
+	within(t, 2*time.Second, "the former self is reaped", func() bool {
+		s, err := b.Stats(context.Background())
+		return err == nil && s.ConnectedUsers == 0
+	})
+	eventually(t, "it is back", b.figures(0, 0, 2))
+	eventually(t, "it leads in its time", again.Lead)
 }
 
 func TestPausedRedisKillsNobody(t *testing.T) {
@@ -336,7 +377,7 @@ func TestEmbeddedRedis(t *testing.T) {
 	}
 	eventually(t, "everyone is there", a.figures(180, 240, 2))
 	eventually(t, "joins", func() bool { return len(announced(t, a.client)) == 180 })
-	a.exit("u0", "client", "r1")
+	a.exit("u0")
 	eventually(t, "left", func() bool { return len(announced(t, a.client)) == 181 })
 	srv.FlushAll()
 	eventually(t, "after a flush", a.figures(179, 239, 2))

@@ -179,9 +179,10 @@ func (n *node) enter(user, role, room string) {
 	n.Join(Member{Room: room, User: user, Role: role})
 }
 
-func (n *node) exit(user, role, room string) {
-	n.Leave(Member{Room: room, User: user, Role: role})
-	n.Disconnect(user, role)
+// exit undoes enter for a client in r1.
+func (n *node) exit(user string) {
+	n.Leave(Member{Room: "r1", User: user, Role: "client"})
+	n.Disconnect(user, "client")
 }
 
 // patience is for what has no target time of its own: the machine may be busy with other tests.

@@ -52,6 +52,7 @@ type Presence struct {
 	view     atomic.Pointer[view]
 	lastBeat atomic.Int64 // when the last successful heartbeat was sent, as time since born
 	written  atomic.Bool  // the whole state was written at least once
+	failed   atomic.Int64 // when the last write failed, as time since born; 0: never
 	born     time.Time
 	last     atomic.Pointer[Stats]
 

@@ -22,8 +22,8 @@ type view struct {
 	leading bool
 }
 
-// Lead says that this node has the lowest live name, and so does the cluster's chores. It is false while that isn't
-// known. For a moment two nodes may both be told so: what a leader does has to bear it.
+// Lead says that this node has the lowest live name (of those registered for HeartbeatDead, if there are any), and so
+// does the cluster's chores. It is false while that isn't known. For a moment two nodes may both be told so: what a leader does has to bear it.
 func (p *Presence) Lead() bool {
 	v := p.view.Load()
 	return v != nil && v.leading && time.Since(v.at) < p.cfg.HeartbeatDead/2
@@ -60,6 +60,7 @@ type watcher struct {
 	runID    string
 	epoch    string
 	lastRead time.Time
+	lastNow  int64 // the same by Redis' clock, ms
 	calm     time.Time
 	live     []string            // the others, as last read
 	seen     map[string]bool     // subscribers seen on this run of Redis
@@ -95,7 +96,9 @@ func (w *watcher) run(ctx context.Context) {
 	asks, cancel := context.WithCancel(ctx)
 	defer w.asking.Wait()
 	defer cancel()
-	tick := time.NewTicker(max(w.p.cfg.AbsentFor/5, time.Millisecond))
+	calm := max(w.p.cfg.AbsentFor/5, time.Millisecond)
+	alarmed := max(w.p.cfg.AbsentFor/20, time.Millisecond)
+	tick := time.NewTicker(calm)
 	defer tick.Stop()
 	for {
 		select {
@@ -113,6 +116,11 @@ func (w *watcher) run(ctx context.Context) {
 		if err != nil {
 			w.calm = time.Now()
 		}
+		every := calm
+		if len(w.suspects) > 0 {
+			every = alarmed
+		}
+		tick.Reset(every)
 		if (err != nil) != w.failing && ctx.Err() == nil {
 			w.failing = err != nil
 			w.p.log.Info("reading the list of nodes", "ok", err == nil, "err", err)
@@ -209,8 +217,14 @@ func (w *watcher) check(ctx context.Context) (marked bool, err error) {
 
 // notice compares a reading with the last one: what disturbs us says nothing of the others.
 func (w *watcher) notice(r reading, now time.Time) {
-	if w.lastRead.IsZero() || now.Sub(w.lastRead) > w.p.cfg.AbsentFor || r.runID != w.runID || r.epoch != w.epoch {
+	slept := now.Sub(w.lastRead)
+	jump := slept - time.Duration(r.now-w.lastNow)*time.Millisecond // of one clock against the other
+	if w.lastRead.IsZero() || slept > w.p.cfg.AbsentFor || jump.Abs() > w.p.cfg.AbsentFor || r.runID != w.runID || r.epoch != w.epoch {
 		w.calm = now
+	}
+	// What kept us from writing may have kept the others, too.
+	if failed := w.p.failed.Load(); failed != 0 && w.p.born.Add(time.Duration(failed)).After(w.calm) {
+		w.calm = w.p.born.Add(time.Duration(failed))
 	}
 	if r.runID != w.runID {
 		if w.runID != "" {
@@ -222,7 +236,7 @@ func (w *watcher) notice(r reading, now time.Time) {
 			s.absent = time.Time{}
 		}
 	}
-	w.lastRead, w.runID, w.epoch = now, r.runID, r.epoch
+	w.lastRead, w.lastNow, w.runID, w.epoch = now, r.now, r.runID, r.epoch
 	if own, ok := r.nodes[w.p.cfg.Node]; !ok || own.Ended != 0 {
 		poke(w.p.wake)
 	}
@@ -321,19 +335,30 @@ func (w *watcher) agreed(id string) bool {
 	return s != nil && !s.asking && !s.verdict.at.IsZero() && (!s.verdict.known || !s.verdict.answers)
 }
 
-// leader returns the identity with the lowest name among those that seem to be alive and well.
+// leader returns the identity with the lowest name among those that seem to be alive and well. A newcomer waits its
+// turn, since it hasn't seen those that died just before it came: its own former self, above all.
 func (w *watcher) leader(r reading, now time.Time) string {
+	dead := w.p.cfg.HeartbeatDead.Milliseconds()
 	var lowest string
-	fresh := w.p.cfg.HeartbeatDead.Milliseconds() / 2
 	for id, e := range r.nodes {
-		if e.Ended != 0 || r.now-e.Beat > fresh || w.gone(id, now) {
+		if e.Ended != 0 || r.now-e.Beat > dead/2 || w.gone(id, now) {
 			continue
 		}
-		if l := r.nodes[lowest]; lowest == "" || cmp.Or(strings.Compare(e.Name, l.Name), strings.Compare(id, lowest)) < 0 {
+		l := r.nodes[lowest]
+		before := cmp.Or(newcomer(r.now-e.Since < dead)-newcomer(r.now-l.Since < dead),
+			strings.Compare(e.Name, l.Name), strings.Compare(id, lowest))
+		if lowest == "" || before < 0 {
 			lowest = id
 		}
 	}
 	return lowest
+}
+
+func newcomer(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // mark marks the dead, of whom all that is known has to agree.

@@ -72,6 +72,7 @@ func (w *writer) report(ctx context.Context, err error) {
 			return
 		}
 		w.p.count.flushErrors.Add(1)
+		w.p.failed.Store(int64(time.Since(w.p.born)))
 		w.failures++
 		w.notBefore = time.Now().Add(backoff(w.failures, w.p.cfg.HeartbeatEvery))
 		if w.failures == 1 {
