@@ -102,6 +102,18 @@ func TestKilledProcess(t *testing.T) {
 	require.NotContains(t, announced(t, a.client), "user_left r1 u0 client")
 }
 
+func TestKilledAsSoonAsItIsThere(t *testing.T) {
+	srv := redistest.Start(t)
+	a, b := startNode(t, srv.Addr(), "a"), startNode(t, srv.Addr(), "b")
+	ready(t, a, b)
+	for i := range 5 {
+		victim := startChild(t, srv.Addr(), "v u")
+		victim.end()
+		within(t, 2*time.Second, "after kill -9", b.figures(0, 0, 2))
+		eventually(t, "told", func() bool { return len(a.told()) == i+1 && len(b.told()) == i+1 })
+	}
+}
+
 func TestStoppedProcessComesBack(t *testing.T) {
 	srv := redistest.Start(t)
 	a := startNode(t, srv.Addr(), "a")
@@ -266,7 +278,7 @@ func TestCleanLeave(t *testing.T) {
 	eventually(t, "b leads", b.Lead)
 	eventually(t, "left", func() bool { return len(announced(t, b.client)) == 2199 })
 	eventually(t, "forgotten", func() bool { return b.client.HLen(context.Background(), b.keys.nodes).Val() == 1 })
-	require.True(t, b.Gone("x:1"))
+	eventually(t, "not in an undisturbed list", func() bool { return b.Gone("x:1") })
 	require.False(t, b.Gone(identity("x")), "too young")
 	left, err := b.client.Exists(context.Background(), b.keys.nodeUsers(a.cfg.Node), b.keys.nodeRooms(a.cfg.Node)).Result()
 	require.NoError(t, err)

@@ -35,14 +35,20 @@ func TestMain(m *testing.M) {
 }
 
 // childNode runs a node with default timings on "addr name"; each line of stdin is "user role room" to connect and join.
+// With "addr name user" it has that user as a client, and kills itself at the moment when all this stands in Redis.
 func childNode(spec string) error {
 	addr, name, _ := strings.Cut(spec, " ")
+	name, doomed, _ := strings.Cut(name, " ")
 	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1})
 	cfg := DefaultConfig()
 	cfg.Name, cfg.Node = name, identity(name)
 	p, err := New(cfg, Deps{Redis: client, Announce: announce})
 	if err != nil {
 		return err
+	}
+	if doomed != "" {
+		p.Connect(doomed, "client")
+		p.hooks.written = func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) }
 	}
 	go func() {
 		lines := bufio.NewScanner(os.Stdin)
@@ -92,6 +98,12 @@ func (c *child) join(user, role, room string) {
 	c.t.Helper()
 	_, err := fmt.Fprintln(c.stdin, user, role, room)
 	require.NoError(c.t, err)
+}
+
+// end waits for the process to end by itself.
+func (c *child) end() {
+	_ = c.cmd.Wait()
+	c.cmd = nil
 }
 
 func (c *child) kill() {

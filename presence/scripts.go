@@ -56,6 +56,7 @@ type entry struct {
 	Seq         int64  `json:"seq"`             // number of the node's last call, so that a late one does nothing
 	Reg         int64  `json:"reg"`             // number of the call that registered it
 	Since       int64  `json:"since"`           // when it was registered
+	Run         string `json:"run,omitempty"`   // the run of Redis on which the node saw its own channel subscribed
 	Ended       int64  `json:"ended,omitempty"` // when it was found dead, or left; 0 while it lives
 	Done        bool   `json:"done,omitempty"`  // everything it held is subtracted
 }

@@ -107,6 +107,7 @@ func (w *watcher) run(ctx context.Context) {
 		case v := <-w.verdicts:
 			v.about.asking, v.about.verdict = false, v
 			continue
+		case <-w.p.look:
 		case <-tick.C:
 		}
 		again, err := w.check(asks)
@@ -144,9 +145,10 @@ func (w *watcher) read(ctx context.Context) (r reading, err error) {
 	if err != nil {
 		return r, err
 	}
-	channels := make([]string, len(w.live))
-	for i, id := range w.live {
-		channels[i] = w.p.keys.aliveAt(id)
+	channels := make([]string, 0, 1+len(w.live))
+	channels = append(channels, w.p.keys.aliveAt(w.p.cfg.Node))
+	for _, id := range w.live {
+		channels = append(channels, w.p.keys.aliveAt(id))
 	}
 	pipe := c.Pipeline()
 	now := pipe.Time(ctx)
@@ -236,9 +238,24 @@ func (w *watcher) notice(r reading, now time.Time) {
 			s.absent = time.Time{}
 		}
 	}
+	w.confirm(r)
 	w.lastRead, w.lastNow, w.runID, w.epoch = now, r.now, r.runID, r.epoch
 	if own, ok := r.nodes[w.p.cfg.Node]; !ok || own.Ended != 0 {
 		poke(w.p.wake)
+	}
+}
+
+// confirm has this node's entry say on which run of Redis its channel was seen subscribed. So a node that ends before
+// another has seen its subscriber is known by its closed connection, too.
+func (w *watcher) confirm(r reading) {
+	run := w.p.subscribed.Load()
+	switch {
+	case run != nil && *run == r.runID:
+	case r.subscribers[w.p.keys.aliveAt(w.p.cfg.Node)] > 0:
+		w.p.subscribed.Store(&r.runID)
+		poke(w.p.wake)
+	case run != nil:
+		w.p.subscribed.Store(nil)
 	}
 }
 
@@ -255,7 +272,7 @@ func (w *watcher) suspect(ctx context.Context, r reading, now time.Time) {
 		}
 		w.live = append(w.live, id)
 		present := r.subscribers[w.p.keys.aliveAt(id)] > 0
-		if present {
+		if present || (e.Run != "" && e.Run == r.runID) {
 			w.seen[id] = true
 		}
 		absent := asked[id] && !present && w.seen[id]

@@ -26,10 +26,11 @@ type writer struct {
 	written int64  // the registration under which everything has been written
 	epoch   string // changes when Redis was emptied
 
-	nextBeat  time.Time
-	holdUntil time.Time // until then, new room members wait: other nodes have to say first who was there
-	failures  int       // in a row
-	notBefore time.Time // the next attempt after a failure
+	patientUntil time.Time // the first registration waits for the subscription, but not longer
+	nextBeat     time.Time
+	holdUntil    time.Time // until then, new room members wait: other nodes have to say first who was there
+	failures     int       // in a row
+	notBefore    time.Time // the next attempt after a failure
 }
 
 func newWriter(p *Presence) *writer {
@@ -37,7 +38,12 @@ func newWriter(p *Presence) *writer {
 	for i, r := range p.cfg.Roles {
 		roles[i] = url.PathEscape(r)
 	}
-	return &writer{p: p, roles: strings.Join(roles, separator)}
+	return &writer{p: p, roles: strings.Join(roles, separator), patientUntil: time.Now().Add(p.cfg.HeartbeatEvery)}
+}
+
+// early says that this node should not register yet: until it is subscribed, its end would only be seen by its heartbeat.
+func (w *writer) early(now time.Time) bool {
+	return w.reg == 0 && w.p.subscribed.Load() == nil && now.Before(w.patientUntil)
 }
 
 // run writes until ctx ends.
@@ -56,7 +62,7 @@ func (w *writer) run(ctx context.Context) {
 			w.marked, w.written = 0, 0
 		}
 		w.p.rooms.forget(time.Now())
-		if time.Now().After(w.notBefore) {
+		if now := time.Now(); now.After(w.notBefore) && !w.early(now) {
 			w.report(ctx, w.step(ctx))
 		}
 	}
@@ -104,6 +110,9 @@ func (w *writer) step(ctx context.Context) error {
 		w.written = w.reg
 		w.p.count.resyncs.Add(1)
 		w.p.written.Store(true)
+		if w.p.hooks.written != nil {
+			w.p.hooks.written()
+		}
 	}
 	return nil
 }
@@ -139,7 +148,11 @@ func (w *writer) beatIfDue(ctx context.Context) error {
 	ctx, cancel := w.p.callContext(ctx)
 	defer cancel()
 	cfg := &w.p.cfg
-	body, err := json.Marshal(entry{Name: cfg.Name, Addr: cfg.Addr, Version: cfg.Version, Connections: w.p.users.total()})
+	own := entry{Name: cfg.Name, Addr: cfg.Addr, Version: cfg.Version, Connections: w.p.users.total()}
+	if run := w.p.subscribed.Load(); run != nil {
+		own.Run = *run
+	}
+	body, err := json.Marshal(own)
 	if err != nil {
 		return fmt.Errorf("encoding the heartbeat: %w", err)
 	}
