@@ -364,6 +364,38 @@ func TestRedisDownAtStart(t *testing.T) {
 	require.Equal(t, []string{"user_joined r1 u client"}, announced(t, a.client))
 }
 
+func TestWhoCannotSubscribeIsKnownByItsHeartbeat(t *testing.T) {
+	srv := redistest.Start(t)
+	a := startNode(t, srv.Addr(), "a", fast)
+	ready(t, a)
+	require.NoError(t, srv.Client().Do(context.Background(), "ACL", "SETUSER", "default", "-subscribe").Err())
+	v := startNode(t, srv.Addr(), "v", fast)
+	v.Connect("u", "client")
+	ready(t, a, v)
+	eventually(t, "connected", a.figures(1, 1, 2))
+	require.Empty(t, a.view.Load().nodes[v.cfg.Node].Run)
+	pause(context.Background(), 2*a.cfg.HeartbeatDead)
+	require.Empty(t, a.told())
+	v.crash()
+	eventually(t, "reaped", a.figures(0, 0, 1))
+}
+
+func TestWhoCannotWriteItsCountsStillReaps(t *testing.T) {
+	srv := redistest.Start(t)
+	a, v := startNode(t, srv.Addr(), "a", fast), startNode(t, srv.Addr(), "v", fast)
+	ready(t, a, v)
+	v.Connect("u", "client")
+	eventually(t, "connected", a.figures(1, 1, 2))
+	require.NoError(t, srv.Client().Set(context.Background(), a.keys.nodeUsers(a.cfg.Node), "not a hash", 0).Err())
+	a.Connect("w", "client")
+	eventually(t, "failures", func() bool { return a.Counters().FlushErrors > 2 })
+	v.crash()
+	eventually(t, "reaped", func() bool {
+		s, err := a.Stats(context.Background())
+		return err == nil && s.ConnectedUsers == 0 && len(s.Nodes) == 1
+	})
+}
+
 func TestLostSubscriptionIsNotDeath(t *testing.T) {
 	srv := redistest.Start(t)
 	a, b := startNode(t, srv.Addr(), "a", fast), startNode(t, srv.Addr(), "b", fast)

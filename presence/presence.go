@@ -53,8 +53,9 @@ type Presence struct {
 	view     atomic.Pointer[view]
 	lastBeat atomic.Int64 // when the last successful heartbeat was sent, as time since born
 	written  atomic.Bool  // the whole state was written at least once
-	failed   atomic.Int64 // when the last write failed, as time since born; 0: never
-	born     time.Time
+	// beatFailed is when the last heartbeat failed, as time since born; 0: never.
+	beatFailed atomic.Int64
+	born       time.Time
 	// subscribed is the run of Redis on which this node's channel was seen subscribed; nil: not seen on the present one.
 	subscribed atomic.Pointer[string]
 	last       atomic.Pointer[Stats]

@@ -23,7 +23,8 @@ type view struct {
 }
 
 // Lead says that this node has the lowest live name (of those registered for HeartbeatDead, if there are any), and so
-// does the cluster's chores. It is false while that isn't known. For a moment two nodes may both be told so: what a leader does has to bear it.
+// does the cluster's chores. It is false while that isn't known. For a moment two nodes may both be told so: what a
+// leader does has to bear it.
 func (p *Presence) Lead() bool {
 	v := p.view.Load()
 	return v != nil && v.leading && time.Since(v.at) < p.cfg.HeartbeatDead/2
@@ -63,6 +64,7 @@ type watcher struct {
 	lastNow  int64 // the same by Redis' clock, ms
 	calm     time.Time
 	live     []string            // the others, as last read
+	unasked  bool                // one of them is new: its subscriber has not been asked for
 	seen     map[string]bool     // subscribers seen on this run of Redis
 	suspects map[string]*suspect // the others that may be dead
 	told     map[string]int64    // end times that OnNodeDead was told of
@@ -118,7 +120,7 @@ func (w *watcher) run(ctx context.Context) {
 			w.calm = time.Now()
 		}
 		every := calm
-		if len(w.suspects) > 0 {
+		if len(w.suspects) > 0 || w.unasked {
 			every = alarmed
 		}
 		tick.Reset(every)
@@ -219,13 +221,20 @@ func (w *watcher) check(ctx context.Context) (marked bool, err error) {
 
 // notice compares a reading with the last one: what disturbs us says nothing of the others.
 func (w *watcher) notice(r reading, now time.Time) {
-	slept := now.Sub(w.lastRead)
-	jump := slept - time.Duration(r.now-w.lastNow)*time.Millisecond // of one clock against the other
-	if w.lastRead.IsZero() || slept > w.p.cfg.AbsentFor || jump.Abs() > w.p.cfg.AbsentFor || r.runID != w.runID || r.epoch != w.epoch {
+	// The time between two readings, and by how much one clock went further than the other in it: a stall of this
+	// process, of its host or of Redis, or a clock that was set. It may have kept the others from writing, too.
+	gap := now.Sub(w.lastRead)
+	gap = max(gap, (gap - time.Duration(r.now-w.lastNow)*time.Millisecond).Abs())
+	if gap > w.p.cfg.HeartbeatDead/2 || r.runID != w.runID || r.epoch != w.epoch {
 		w.calm = now
 	}
-	// What kept us from writing may have kept the others, too.
-	if failed := w.p.failed.Load(); failed != 0 && w.p.born.Add(time.Duration(failed)).After(w.calm) {
+	// Half of HeartbeatDead makes no living node's heartbeat too old, but absence has to be seen without a gap.
+	if gap > w.p.cfg.AbsentFor || r.runID != w.runID {
+		for _, s := range w.suspects {
+			s.absent = time.Time{}
+		}
+	}
+	if failed := w.p.beatFailed.Load(); failed != 0 && w.p.born.Add(time.Duration(failed)).After(w.calm) {
 		w.calm = w.p.born.Add(time.Duration(failed))
 	}
 	if r.runID != w.runID {
@@ -234,9 +243,6 @@ func (w *watcher) notice(r reading, now time.Time) {
 			w.p.resync.Store(true)
 		}
 		clear(w.seen)
-		for _, s := range w.suspects {
-			s.absent = time.Time{}
-		}
 	}
 	w.confirm(r)
 	w.lastRead, w.lastNow, w.runID, w.epoch = now, r.now, r.runID, r.epoch
@@ -252,7 +258,8 @@ func (w *watcher) confirm(r reading) {
 	switch {
 	case run != nil && *run == r.runID:
 	case r.subscribers[w.p.keys.aliveAt(w.p.cfg.Node)] > 0:
-		w.p.subscribed.Store(&r.runID)
+		on := r.runID
+		w.p.subscribed.Store(&on)
 		poke(w.p.wake)
 	case run != nil:
 		w.p.subscribed.Store(nil)
@@ -265,12 +272,13 @@ func (w *watcher) suspect(ctx context.Context, r reading, now time.Time) {
 	for _, id := range w.live {
 		asked[id] = true
 	}
-	w.live = w.live[:0]
+	w.live, w.unasked = w.live[:0], false
 	for id, e := range r.nodes {
 		if id == w.p.cfg.Node || e.Ended != 0 {
 			continue
 		}
 		w.live = append(w.live, id)
+		w.unasked = w.unasked || !asked[id]
 		present := r.subscribers[w.p.keys.aliveAt(id)] > 0
 		if present || (e.Run != "" && e.Run == r.runID) {
 			w.seen[id] = true

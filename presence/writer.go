@@ -78,7 +78,6 @@ func (w *writer) report(ctx context.Context, err error) {
 			return
 		}
 		w.p.count.flushErrors.Add(1)
-		w.p.failed.Store(int64(time.Since(w.p.born)))
 		w.failures++
 		w.notBefore = time.Now().Add(backoff(w.failures, w.p.cfg.HeartbeatEvery))
 		if w.failures == 1 {
@@ -160,6 +159,7 @@ func (w *writer) beatIfDue(ctx context.Context) error {
 	reply, err := beatScript.Run(ctx, w.p.deps.Redis, []string{w.p.keys.nodes, w.p.keys.epoch},
 		cfg.Node, w.p.seq.Add(1), body, strconv.FormatUint(rand.Uint64(), 36)).Slice() //nolint:gosec // a name, not a secret
 	if err != nil {
+		w.p.beatFailed.Store(int64(time.Since(w.p.born)))
 		return fmt.Errorf("heartbeat: %w", err)
 	}
 	if len(reply) != 3 {
