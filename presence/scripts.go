@@ -18,10 +18,8 @@ var (
 	leaveSource string
 	//go:embed mark.lua
 	markSource string
-	//go:embed reap_users.lua
-	reapUsersSource string
-	//go:embed reap_rooms.lua
-	reapRoomsSource string
+	//go:embed reap.lua
+	reapSource string
 	//go:embed finish.lua
 	finishSource string
 	//go:embed due.lua
@@ -33,17 +31,16 @@ var (
 )
 
 var (
-	beatScript      = redis.NewScript(beatSource)
-	usersScript     = redis.NewScript(usersSource)
-	roomsScript     = redis.NewScript(roomsSource)
-	leaveScript     = redis.NewScript(leaveSource)
-	markScript      = redis.NewScript(markSource)
-	reapUsersScript = redis.NewScript(reapUsersSource)
-	reapRoomsScript = redis.NewScript(reapRoomsSource)
-	finishScript    = redis.NewScript(finishSource)
-	dueScript       = redis.NewScript(dueSource)
-	leftScript      = redis.NewScript(leftSource)
-	statsScript     = redis.NewScript(statsSource)
+	beatScript   = redis.NewScript(beatSource)
+	usersScript  = redis.NewScript(usersSource)
+	roomsScript  = redis.NewScript(roomsSource)
+	leaveScript  = redis.NewScript(leaveSource)
+	markScript   = redis.NewScript(markSource)
+	reapScript   = redis.NewScript(reapSource)
+	finishScript = redis.NewScript(finishSource)
+	dueScript    = redis.NewScript(dueSource)
+	leftScript   = redis.NewScript(leftSource)
+	statsScript  = redis.NewScript(statsSource)
 )
 
 // entry is a node's value in the hash of nodes. Times are in ms by Redis' clock.

@@ -97,13 +97,13 @@ func TestUsersScript(t *testing.T) {
 	require.Equal(t, map[string]string{"u": "1"}, s.hash("users"))
 
 	reap := []string{"nodes", "node:a", "users", "role:admin"}
-	require.EqualValues(t, -1, s.run(reapUsersScript, reap, "a", "admin|u", 4), "it lives")
+	require.EqualValues(t, -1, s.run(reapScript, reap, "a", "", "admin|u", 4), "it lives")
 	s.run(leaveScript, []string{"nodes"}, "a", 5)
 	require.EqualValues(t, 0, s.run(usersScript, keys, "a", 6, 1, 1, "client|u", 4, 1), "it has ended")
 	require.EqualValues(t, 0, s.run(finishScript, []string{"nodes", "node:a", "rooms:a"}, "a", 60000))
 	require.NoError(t, s.c.HSet(context.Background(), "node:a", "garbage", "x").Err())
-	require.EqualValues(t, 2, s.run(reapUsersScript, reap, "a", "admin|u", 4, "garbage", 0))
-	require.EqualValues(t, 0, s.run(reapUsersScript, reap, "a", "admin|u", 4), "repeated")
+	require.EqualValues(t, 2, s.run(reapScript, reap, "a", "", "admin|u", 4, "garbage", 0))
+	require.EqualValues(t, 0, s.run(reapScript, reap, "a", "", "admin|u", 4), "repeated")
 	require.Empty(t, s.hash("users"))
 	require.EqualValues(t, 1, s.run(finishScript, []string{"nodes", "node:a", "rooms:a"}, "a", 60000))
 	require.True(t, s.entry().Done)
@@ -142,10 +142,10 @@ func TestRoomsScript(t *testing.T) {
 
 	s.run(leaveScript, []string{"nodes"}, "a", 11)
 	reap := []string{"nodes", "rooms:a", "leaving", "room:r"}
-	require.EqualValues(t, 1, s.run(reapRoomsScript, reap, "a", 60000, "r|client|u", 4, "no such", 4, "garbage", 0))
+	require.EqualValues(t, 1, s.run(reapScript, reap, "a", 60000, "r|client|u", 4, "no such", 4, "garbage", 0))
 	require.Empty(t, s.hash("room:r"))
 	require.Equal(t, []string{"r|client|v", "r|client|u"}, s.leaving())
-	require.EqualValues(t, -1, s.run(reapRoomsScript, reap, "b", 60000, "r|client|u", 4))
+	require.EqualValues(t, -1, s.run(reapScript, reap, "b", 60000, "r|client|u", 4))
 }
 
 func TestLeftScript(t *testing.T) {
