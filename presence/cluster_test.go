@@ -81,7 +81,7 @@ func TestKilledProcess(t *testing.T) {
 	victim := startChild(t, srv.Addr(), "a0") // the leading one
 	ready(t, a, b)
 	for i := range 1200 {
-		victim.join(fmt.Sprint("u", i), "client", "r1")
+		victim.join(fmt.Sprint("u", i))
 	}
 	a.enter("u0", "client", "r1")
 	eventually(t, "everyone is there", b.figures(1200, 1201, 3))
@@ -119,8 +119,8 @@ func TestStoppedProcessComesBack(t *testing.T) {
 	a := startNode(t, srv.Addr(), "a")
 	victim := startChild(t, srv.Addr(), "b")
 	ready(t, a)
-	victim.join("u1", "client", "r1")
-	victim.join("u2", "client", "r1")
+	victim.join("u1")
+	victim.join("u2")
 	a.enter("u2", "client", "r1")
 	eventually(t, "everyone is there", a.figures(2, 3, 2))
 	victim.signal(syscall.SIGSTOP)

@@ -59,7 +59,7 @@ func TestFrozenLeaderComesBack(t *testing.T) {
 	victim := startChild(t, srv.Addr(), "0")
 	ready(t, a, b)
 	for i := range before {
-		victim.join(fmt.Sprint("u", i), "client", "r1")
+		victim.join(fmt.Sprint("u", i))
 	}
 	eventually(t, "everyone is there", a.figures(before, before, 3))
 	id := a.live(t, "0")
@@ -67,7 +67,7 @@ func TestFrozenLeaderComesBack(t *testing.T) {
 	ready(t, a, b)
 
 	for i := range amid {
-		victim.join(fmt.Sprint("u", before+i), "client", "r1")
+		victim.join(fmt.Sprint("u", before+i))
 	}
 	victim.signal(syscall.SIGSTOP)
 	begin := time.Now()
@@ -112,7 +112,7 @@ func TestFrozenForAMomentIsNotDead(t *testing.T) {
 	a := startNode(t, srv.Addr(), "a")
 	victim := startChild(t, srv.Addr(), "0")
 	ready(t, a)
-	victim.join("u", "client", "r1")
+	victim.join("u")
 	eventually(t, "connected", a.figures(1, 1, 2))
 	victim.signal(syscall.SIGSTOP)
 	stays(t, a.cfg.HeartbeatDead/2, "while frozen", a.figures(1, 1, 2))

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// childNode runs a node with default timings on "addr name"; each line of stdin is "user role room" to connect and join.
+// childNode runs a node with default timings on "addr name"; each line of stdin is a user to connect and join r1.
 // With "addr name user" it has that user as a client, and kills itself at the moment when all this stands in Redis.
 func childNode(spec string) error {
 	addr, name, _ := strings.Cut(spec, " ")
@@ -53,9 +53,8 @@ func childNode(spec string) error {
 	go func() {
 		lines := bufio.NewScanner(os.Stdin)
 		for lines.Scan() {
-			f := strings.Fields(lines.Text())
-			p.Connect(f[0], f[1])
-			p.Join(Member{Room: f[2], User: f[0], Role: f[1]})
+			p.Connect(lines.Text(), "client")
+			p.Join(Member{Room: "r1", User: lines.Text(), Role: "client"})
 		}
 	}()
 	return p.Run(context.Background())
@@ -94,9 +93,10 @@ func startChild(t *testing.T, addr, name string) *child {
 	return c
 }
 
-func (c *child) join(user, role, room string) {
+// join has a client connect and join r1.
+func (c *child) join(user string) {
 	c.t.Helper()
-	_, err := fmt.Fprintln(c.stdin, user, role, room)
+	_, err := fmt.Fprintln(c.stdin, user)
 	require.NoError(c.t, err)
 }
 

@@ -67,6 +67,7 @@ type Presence struct {
 type hooks struct {
 	crashed   func() bool                 // true when Run ends: no leave
 	written   func()                      // after the whole state was written
+	flushed   func(rooms bool)            // after each call that wrote counts of users, or of room members
 	afterReap func(identity string) error // after each reaping call; an error ends the reaping as a crash would
 }
 

@@ -99,10 +99,7 @@ func (w *writer) step(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := w.drain(ctx, w.p.users, w.flushUsers); err != nil {
-		return err
-	}
-	if err := w.drain(ctx, w.p.rooms, w.flushRooms); err != nil {
+	if err := w.drain(ctx); err != nil {
 		return err
 	}
 	if w.written != w.reg {
@@ -116,28 +113,49 @@ func (w *writer) step(ctx context.Context) error {
 	return nil
 }
 
-func (w *writer) drain(ctx context.Context, t *table, flush func(context.Context, []change) (outcome, error)) error {
+// drain writes what has changed until less than a full call is left, which waits for the next flush: a steady trickle
+// is gathered, and holds nothing up. Users go before any room members, since /stats tells of them.
+func (w *writer) drain(ctx context.Context) error {
 	for {
-		hold := t == w.p.rooms && time.Now().Before(w.holdUntil)
-		changes := t.take(w.p.cfg.ReapBatch, hold)
-		if len(changes) == 0 {
-			return nil
-		}
-		sent := time.Now()
-		how, err := flush(ctx, changes)
-		t.settle(changes, how, sent)
+		users, err := w.write(ctx, w.p.users, w.flushUsers)
 		if err != nil {
 			return err
 		}
-		w.p.count.flushes.Add(1)
-		w.p.count.flushedFields.Add(uint64(len(changes)))
-		if err := w.beatIfDue(ctx); err != nil {
+		if users == w.p.cfg.ReapBatch {
+			continue
+		}
+		members, err := w.write(ctx, w.p.rooms, w.flushRooms)
+		if err != nil || members < w.p.cfg.ReapBatch {
 			return err
 		}
-		if w.marked != w.reg {
-			return errUnregistered
-		}
 	}
+}
+
+// write makes at most one call, and returns how many changes it wrote.
+func (w *writer) write(ctx context.Context, t *table, flush func(context.Context, []change) (outcome, error)) (int, error) {
+	hold := t == w.p.rooms && time.Now().Before(w.holdUntil)
+	changes := t.take(w.p.cfg.ReapBatch, hold)
+	if len(changes) == 0 {
+		return 0, nil
+	}
+	sent := time.Now()
+	how, err := flush(ctx, changes)
+	t.settle(changes, how, sent)
+	if err != nil {
+		return 0, err
+	}
+	w.p.count.flushes.Add(1)
+	w.p.count.flushedFields.Add(uint64(len(changes)))
+	if w.p.hooks.flushed != nil {
+		w.p.hooks.flushed(t == w.p.rooms)
+	}
+	if err := w.beatIfDue(ctx); err != nil {
+		return 0, err
+	}
+	if w.marked != w.reg {
+		return 0, errUnregistered
+	}
+	return len(changes), nil
 }
 
 func (w *writer) beatIfDue(ctx context.Context) error {
