@@ -380,6 +380,19 @@ func TestWhoCannotSubscribeIsKnownByItsHeartbeat(t *testing.T) {
 	eventually(t, "reaped", a.figures(0, 0, 1))
 }
 
+func TestRegistersOnceSubscribed(t *testing.T) {
+	srv := redistest.Start(t)
+	ctx, c := context.Background(), srv.Client()
+	require.NoError(t, c.Do(ctx, "ACL", "SETUSER", "default", "-subscribe").Err())
+	a := startNode(t, srv.Addr(), "a", func(c *Config, _ *Deps, _ *hooks) {
+		c.HeartbeatEvery, c.HeartbeatDead = 30*time.Second, 90*time.Second // as long as it waits
+	})
+	stays(t, 500*time.Millisecond, "not yet registered", func() bool { return c.HLen(ctx, a.keys.nodes).Val() == 0 })
+	require.NoError(t, c.Do(ctx, "ACL", "SETUSER", "default", "+subscribe").Err())
+	eventually(t, "registered", func() bool { return c.HLen(ctx, a.keys.nodes).Val() == 1 })
+	require.NotEmpty(t, parseNodes(c.HGetAll(ctx, a.keys.nodes).Val())[a.cfg.Node].Run)
+}
+
 func TestWhoCannotWriteItsCountsStillReaps(t *testing.T) {
 	srv := redistest.Start(t)
 	a, v := startNode(t, srv.Addr(), "a", fast), startNode(t, srv.Addr(), "v", fast)
