@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -332,6 +333,24 @@ func TestMsgpackTakesValuesAsJSONShowsThem(t *testing.T) {
 		v, err := unpackMsgpack(packed, false)
 		require.NoError(t, err)
 		require.Equal(t, at, v)
+	}
+}
+
+func TestALengthBeyondTheMessageAllocatesNothing(t *testing.T) {
+	for name, packed := range map[string][]byte{
+		"bytes":   {0xc6, 0x7f, 0xff, 0xff, 0xff},
+		"string":  {0xdb, 0x7f, 0xff, 0xff, 0xff},
+		"key":     {0x81, 0xdb, 0x7f, 0xff, 0xff, 0xff},
+		"array":   {0xdd, 0x7f, 0xff, 0xff, 0xff},
+		"map":     {0xdf, 0x7f, 0xff, 0xff, 0xff},
+		"another": {0x92, 0x01, 0xc6, 0x7f, 0xff, 0xff, 0xff, 0x00},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := unpackMsgpack(packed, true)
+		runtime.ReadMemStats(&after)
+		require.Error(t, err, name)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<16), name)
 	}
 }
 
