@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -384,4 +385,196 @@ func TestTheCapIsCountedWhenItCutsIntoTheWindow(t *testing.T) {
 	_, err := pipe.Exec(ctx)
 	require.NoError(t, err)
 	eventually(t, "cut counted", func() bool { return n.cluster.Stats().CapCut >= 800 })
+}
+
+// entry returns the fields of an event for the room r.
+func entryOf(t testing.TB, event, src string) []string {
+	t.Helper()
+	fields, err := EncodeBroadcast("core:1", Broadcast{Event: event, Rooms: []string{"r"}})
+	require.NoError(t, err)
+	if src != "" {
+		fields = append(fields, "src", src)
+	}
+	return fields
+}
+
+// beforeCommand lets a test act just before the reader sends a command.
+type beforeCommand struct {
+	name string
+	do   func()
+}
+
+func (beforeCommand) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h beforeCommand) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == h.name {
+			h.do()
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (beforeCommand) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func TestTrimmingOvertakesAReaderThatIsBehind(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	p := startProxy(t, server.Addr())
+	l := logger{t, server.Client()}
+	cfg := testConfig("a:1")
+	cfg.ReadCount = 10
+	var behind atomic.Bool
+	var n *testNode
+	trimmed := false
+	n = startNode(t, server.Addr(), cfg, p.through(), func(d *Deps) {
+		d.Blocking.AddHook(beforeCommand{"xread", func() {
+			if behind.Load() && !trimmed && n.cluster.count.delivered.Load() == 11 {
+				trimmed = true
+				_ = l.c.XTrimMaxLen(ctx, logKey, 5).Err()
+			}
+		}})
+	})
+	c := n.connect("r")
+	l.add("*", "one", "")
+	c.expect(events("one")...)
+	p.setCut(true)
+	eventually(t, "outage noticed", func() bool { return !n.cluster.Ready() })
+	want := events("one")
+	for i := range 30 {
+		l.add("*", fmt.Sprint("e", i), "")
+		if i < 10 || i >= 25 {
+			want = append(want, events(fmt.Sprint("e", i))...)
+		}
+	}
+	behind.Store(true)
+	p.setCut(false)
+	c.expect(want...)
+	require.Equal(t, int64(1), n.gaps.Load(), "what was missed is known")
+}
+
+func TestTrimmingOvertakesAReaderThatWasHeldUp(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	l := logger{t, server.Client()}
+	n := startNode(t, server.Addr(), testConfig("a:1"))
+	c := n.connect("r")
+	entered, release := make(chan struct{}), make(chan struct{})
+	_ = n.cluster.adapterOf("/").On("join-room", func(...any) {
+		close(entered)
+		<-release
+	})
+	n.io.In("r").SocketsJoin("x")
+	<-entered
+	held := time.Now()
+	l.add("*", "missed", "")
+	l.add("*", "two", "")
+	require.NoError(t, l.c.XTrimMaxLen(ctx, logKey, 1).Err())
+	eventually(t, "held up for long", func() bool { return time.Since(held) > 2*time.Second })
+	close(release)
+	c.expect(events("two")...)
+	require.Equal(t, int64(1), n.gaps.Load())
+}
+
+func TestAFlushIsNoticedWhateverComesFirst(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	l := logger{t, server.Client()}
+	cfg := testConfig("a:1")
+	cfg.Block = 30 * time.Second
+	n := startNode(t, server.Addr(), cfg)
+	c := n.connect("r")
+	l.add("*", "one", "9-9")
+	c.expect(events("one")...)
+	blockedReader(t, l.c)
+	_, err := l.c.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.FlushAll(ctx)
+		pipe.XAdd(ctx, &redis.XAddArgs{Stream: logKey, Values: entryOf(t, "unsourced", "")})
+		return nil
+	})
+	require.NoError(t, err)
+	c.expect(events("one", "unsourced")...)
+	l.add("*", "two", "0-5")
+	l.add("*", "three", "0-6")
+	c.expect(events("one", "unsourced", "two", "three")...)
+	require.Equal(t, uint64(1), n.cluster.Stats().Resets)
+	require.Zero(t, n.cluster.Stats().Duplicates)
+}
+
+func TestANewLogWhoseClockIsBehindIsReadFromItsBeginning(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	p := startProxy(t, server.Addr())
+	l := logger{t, server.Client()}
+	n := startNode(t, server.Addr(), testConfig("a:1"), p.through())
+	c := n.connect("r")
+	l.add("5000000000000-0", "one", "9-9")
+	c.expect(events("one")...)
+	p.setCut(true)
+	require.NoError(t, l.c.FlushAll(ctx).Err())
+	l.add("4000000000000-0", "two", "1-1")
+	p.setCut(false)
+	c.expect(events("one", "two")...)
+	require.Equal(t, uint64(1), n.cluster.Stats().Resets)
+	require.Zero(t, n.cluster.Stats().WentBack)
+}
+
+func TestAfterAGapSourcesStartAnew(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	p := startProxy(t, server.Addr())
+	l := logger{t, server.Client()}
+	n := startNode(t, server.Addr(), testConfig("a:1"), p.through())
+	c := n.connect("r")
+	l.add("*", "one", "9-9")
+	c.expect(events("one")...)
+	p.setCut(true)
+	require.NoError(t, l.c.FlushAll(ctx).Err())
+	for i, event := range []string{"missed", "two", "three"} {
+		l.add("*", event, fmt.Sprint("1-", i))
+	}
+	require.NoError(t, l.c.XTrimMaxLen(ctx, logKey, 2).Err())
+	p.setCut(false)
+	c.expect(events("one", "two", "three")...)
+	require.Equal(t, int64(1), n.gaps.Load())
+}
+
+func TestAnswersThatRefuseDelayDeliveryAndLoseNothing(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	l := logger{t, server.Client()}
+	n := startNode(t, server.Addr(), testConfig("a:1"))
+	c := n.connect("r")
+	l.add("*", "first", "0-1")
+	want := events("first")
+	c.expect(want...)
+	do := func(args ...any) { t.Helper(); require.NoError(t, l.c.Do(ctx, args...).Err()) }
+	for i, answers := range [][2][]any{
+		{{"CONFIG", "SET", "requirepass", "secret"}, {"CONFIG", "SET", "requirepass", ""}},
+		{{"ACL", "SETUSER", "default", "-xread"}, {"ACL", "SETUSER", "default", "+xread"}},
+	} {
+		before := n.cluster.Stats().ReadErrors
+		do(answers[0]...)
+		do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		event := fmt.Sprint("e", i)
+		l.add("*", event, fmt.Sprint("1-", i))
+		eventually(t, "refused", func() bool { return n.cluster.Stats().ReadErrors >= before+3 })
+		require.False(t, n.cluster.Ready())
+		do(answers[1]...)
+		want = append(want, events(event)...)
+		c.expect(want...)
+	}
+	stats := n.cluster.Stats()
+	require.Zero(t, stats.Gaps+stats.WentBack+stats.Resets+stats.Duplicates)
+	// A refusal in the midst of a transaction is not taken for an empty log.
+	do("ACL", "SETUSER", "default", "-xinfo")
+	late := prepareNode(t, server.Addr(), testConfig("b:1"))
+	late.run()
+	eventually(t, "refused", func() bool { return late.cluster.Stats().ReadErrors >= 2 })
+	require.Empty(t, late.cluster.Stats().Position)
+	do("ACL", "SETUSER", "default", "+xinfo")
+	eventually(t, "ready", late.cluster.Ready)
+	require.Equal(t, n.cluster.Stats().Position, late.cluster.Stats().Position)
 }
