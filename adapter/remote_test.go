@@ -292,13 +292,15 @@ func TestBadMessagesCostThemselves(t *testing.T) {
 	send(message{uid: "x", nsp: "/", kind: 99})
 	send(message{uid: "x", nsp: "/", kind: typeFetchSockets, requestID: "1"})
 	send(message{uid: "x", nsp: "/", kind: typeServerSideEmit, data: map[string]any{"packet": []any{}}})
+	send(message{uid: "x", nsp: "/", kind: typeServerSideEmit, data: map[string]any{"packet": []any{"connection", 1}}})
+	send(message{uid: "x", nsp: "/", kind: typeServerSideEmit, data: map[string]any{"packet": []any{1}}})
 	send(message{uid: "x", nsp: "/", kind: typeBroadcast, requestID: "1"})
 	send(message{uid: "x", nsp: "/", kind: typeBroadcast, requestID: "1", data: map[string]any{
 		"opts": options{}.value(), "packet": map[string]any{"data": []any{"connect"}},
 	}})
 	send(message{uid: "x", nsp: "/", kind: typeFetchReply, requestID: "unknown"})
 	n := nodes[0]
-	eventually(t, "all seen", func() bool { return n.cluster.Stats().BadMessages >= 5 })
+	eventually(t, "all seen", func() bool { return n.cluster.Stats().BadMessages >= 7 })
 	found, err := fetch(n.io)
 	require.NoError(t, err)
 	require.Empty(t, found)
@@ -337,4 +339,43 @@ func TestTheSubscriptionComesBack(t *testing.T) {
 	_ = nodes[1].io.On("hello", func(...any) { calls.Add(1) })
 	require.NoError(t, nodes[0].io.ServerSideEmit("hello"))
 	eventually(t, "heard", func() bool { return calls.Load() == 1 })
+}
+
+func TestAServerSideEmitThatNobodyListensToIsAnsweredAtOnce(t *testing.T) {
+	server := redistest.Start(t)
+	nodes := startCluster(t, server.Addr(), 3)
+	_ = nodes[1].io.On("census", func(args ...any) { args[0].(socket.Ack)([]any{"one"}, nil) })
+	type outcome struct {
+		values []any
+		err    error
+	}
+	got := make(chan outcome, 1)
+	begin := time.Now()
+	require.NoError(t, nodes[0].io.ServerSideEmit("census", func(values []any, err error) { got <- outcome{values, err} }))
+	answers := <-got
+	require.NoError(t, answers.err)
+	require.ElementsMatch(t, []any{"one", nil}, answers.values)
+	require.Less(t, time.Since(begin), 5*time.Second)
+}
+
+func TestASubscriptionThatRedisEndedIsMadeAgain(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	nodes := startCluster(t, server.Addr(), 2)
+	b := &nodes[1].cluster.inbox
+	b.mu.Lock()
+	sub := b.sub
+	b.mu.Unlock()
+	// As Redis does by itself when a Cluster's slot moves.
+	require.NoError(t, sub.Unsubscribe(ctx, privateChannel("{teloo}", "/", "n1:1")))
+	eventually(t, "subscribed again", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		uids, err := nodes[0].cluster.members(ctx, "/")
+		return err == nil && len(uids) == 1 && b.sub != nil && b.sub != sub
+	})
+	eventually(t, "ready", nodes[1].cluster.Ready)
+	found, err := fetch(nodes[0].io)
+	require.NoError(t, err)
+	require.Empty(t, found)
 }
