@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"runtime"
 	"strings"
 	"testing"
@@ -476,4 +477,16 @@ func FuzzEncodeBroadcast(f *testing.F) {
 			require.Contains(t, string(e.packet.array), arg)
 		}
 	})
+}
+
+func TestANumberThatJSONLacksIsNullAsInNode(t *testing.T) {
+	packed, err := packMsgpack(map[string]any{
+		"opts": options{}.value(), "packet": packetValue("/", []any{"ev", math.NaN(), math.Inf(1), []byte{1}}, nil),
+	})
+	require.NoError(t, err)
+	e, err := decodeEntry(map[string]any{
+		"uid": "n", "nsp": "/", "type": "3", "data": base64.StdEncoding.EncodeToString(packed),
+	})
+	require.NoError(t, err)
+	require.Equal(t, `["ev",null,null,{"_placeholder":true,"num":0}]`, string(e.packet.array))
 }

@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,7 @@ type reader struct {
 	sure  bool
 	seen  time.Time
 	dials uint64 // of the blocking client, when that was seen
+	count int    // how many entries to ask for
 	// source is the highest source id delivered; events at or below it are repetitions.
 	source streamID
 	// doubted is the position at which repetitions have been looked into.
@@ -43,7 +45,7 @@ type reader struct {
 	recent idRing
 }
 
-func newReader(c *Cluster) *reader { return &reader{c: c} }
+func newReader(c *Cluster) *reader { return &reader{c: c, count: c.cfg.ReadCount} }
 
 func (r *reader) run(ctx context.Context) {
 	defer r.c.reading.Store(false)
@@ -61,6 +63,10 @@ func (r *reader) run(ctx context.Context) {
 			return
 		}
 		r.sure = false
+		if late := net.Error(nil); errors.As(err, &late) && late.Timeout() {
+			// It may be the reply's size that keeps it from arriving in time.
+			r.count = max(r.count/2, 1)
+		}
 		r.c.reading.Store(false)
 		r.c.count.readErrors.Add(1)
 		r.c.warnf("read", "could not read the log", "err", err)
@@ -94,6 +100,7 @@ func (r *reader) step(ctx context.Context) error {
 // connection made meanwhile may have met another Redis.
 func (r *reader) attached(atEnd bool) {
 	r.seen = time.Now()
+	r.count = min(2*r.count, r.c.cfg.ReadCount)
 	r.sure = atEnd && r.c.conns.dials.Load() == r.dials
 	r.c.reading.Store(true)
 }
@@ -111,7 +118,7 @@ func (r *reader) settle(ctx context.Context) error {
 // readAgain reads the entry at the position and those that follow it, in one reply: so nothing between them was trimmed.
 func (r *reader) readAgain(ctx context.Context) error {
 	r.dials = r.c.conns.dials.Load()
-	messages, err := r.read(ctx, r.pos.before(), r.c.cfg.ReadCount+1, -1)
+	messages, err := r.read(ctx, r.pos.before(), r.count+1, -1)
 	if err != nil {
 		return err
 	}
@@ -122,13 +129,13 @@ func (r *reader) readAgain(ctx context.Context) error {
 	if r.doubts(messages) {
 		return r.settle(ctx)
 	}
-	r.attached(len(messages) < r.c.cfg.ReadCount)
+	r.attached(len(messages) < r.count)
 	return r.handleAll(messages)
 }
 
 // readNew waits for entries after the position, which was the log's end a moment ago.
 func (r *reader) readNew(ctx context.Context) error {
-	messages, err := r.read(ctx, r.pos, r.c.cfg.ReadCount, r.c.cfg.Block)
+	messages, err := r.read(ctx, r.pos, r.count, r.c.cfg.Block)
 	if err != nil {
 		return err
 	}
@@ -140,7 +147,7 @@ func (r *reader) readNew(ctx context.Context) error {
 	if r.doubts(messages) {
 		return r.settle(ctx)
 	}
-	r.attached(len(messages) < r.c.cfg.ReadCount)
+	r.attached(len(messages) < r.count)
 	return r.handleAll(messages)
 }
 

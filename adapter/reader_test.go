@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -292,4 +293,42 @@ func TestAnswersThatRefuseDelayDeliveryAndLoseNothing(t *testing.T) {
 	do("ACL", "SETUSER", "default", "+xinfo")
 	eventually(t, "ready", late.cluster.Ready)
 	require.Equal(t, f.cluster.Stats().Position, late.cluster.Stats().Position)
+}
+
+// refuseLargeReads fails reads of more than most entries, as one does whose reply does not arrive in time.
+type refuseLargeReads struct {
+	beforeCommand
+
+	most int64
+	on   *atomic.Bool
+}
+
+func (h refuseLargeReads) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if args := cmd.Args(); h.on.Load() && cmd.Name() == "xread" && args[2].(int64) > h.most {
+			cmd.SetErr(context.DeadlineExceeded)
+			return context.DeadlineExceeded
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func TestWhatDoesNotArriveInTimeIsReadInSmallerParts(t *testing.T) {
+	var slow atomic.Bool
+	f := startFollower(t, testConfig("a:1"), func(d *Deps) {
+		d.Blocking.AddHook(refuseLargeReads{most: 100, on: &slow})
+	})
+	f.add("*", "one", "")
+	f.client.expect(events("one")...)
+	slow.Store(true)
+	f.cutOff()
+	want := events("one")
+	for i := range 300 {
+		f.add("*", fmt.Sprint("e", i), "")
+		want = append(want, events(fmt.Sprint("e", i))...)
+	}
+	f.proxy.setCut(false)
+	f.client.expect(want...)
+	slow.Store(false)
+	require.Zero(t, f.gaps.Load())
 }
