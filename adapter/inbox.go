@@ -166,7 +166,7 @@ func (b *inbox) open(ctx context.Context, channels []string) *redis.PubSub {
 	return b.sub
 }
 
-var errUnsubscribed = errors.New("Redis ended the subscription")
+var errUnsubscribed = errors.New("the subscription was ended by Redis")
 
 func (b *inbox) receive(msg any) error {
 	switch msg := msg.(type) {
