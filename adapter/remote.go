@@ -92,10 +92,16 @@ func (a *nspAdapter) fetchRemote(o options) ([]socket.SocketDetails, error) {
 		a.c.peers.end(id)
 		return nil, err
 	}
-	err = a.c.peers.wait(id, q, limit)
+	err = a.c.peers.wait(id, q, remaining(ctx))
 	mu.Lock()
 	defer mu.Unlock()
 	return slices.Clone(found), err
+}
+
+// remaining is what is left of a request's time after its members were looked up.
+func remaining(ctx context.Context) time.Duration {
+	deadline, _ := ctx.Deadline()
+	return time.Until(deadline)
 }
 
 func (a *nspAdapter) answerFetch(m message) {
@@ -265,8 +271,9 @@ func (a *nspAdapter) askServers(ctx context.Context, members []string, data map[
 		a.c.peers.end(id)
 		return err
 	}
+	limit := remaining(ctx)
 	a.c.tasks.spawn(func() {
-		err := a.c.peers.wait(id, q, a.c.cfg.RequestTimeout)
+		err := a.c.peers.wait(id, q, limit)
 		mu.Lock()
 		all := slices.Clone(answers)
 		mu.Unlock()

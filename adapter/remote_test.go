@@ -379,3 +379,15 @@ func TestASubscriptionThatRedisEndedIsMadeAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, found)
 }
+
+func TestARequestTakesNoLongerThanItsTimeoutInAll(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server.Addr(), testConfig("a:1"), func(d *Deps) {
+		d.Redis.AddHook(beforeCommand{"pubsub", func() { pause(context.Background(), 3*time.Second) }})
+	})
+	ghost(t, server.Client(), "dead:1")
+	begin := time.Now()
+	_, err := fetch(n.io.Timeout(4 * time.Second))
+	require.ErrorIs(t, err, ErrRequestTimeout)
+	require.Less(t, time.Since(begin), 6*time.Second)
+}
