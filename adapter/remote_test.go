@@ -14,10 +14,10 @@ import (
 	"github.com/teloo/realtime-gateway/deploy/redistest"
 )
 
-// ghost makes the cluster see a member that never answers.
-func ghost(t *testing.T, c *redis.Client, uid string) {
+// ghost makes the cluster see a member, dead:1, that never answers.
+func ghost(t *testing.T, c *redis.Client) {
 	t.Helper()
-	sub := c.Subscribe(context.Background(), publicChannel("{teloo}", "/"), privateChannel("{teloo}", "/", uid))
+	sub := c.Subscribe(context.Background(), publicChannel("{teloo}", "/"), privateChannel("{teloo}", "/", "dead:1"))
 	for range 2 {
 		_, err := sub.Receive(context.Background())
 		require.NoError(t, err)
@@ -97,7 +97,7 @@ func TestRequestsDoNotWaitForTheDead(t *testing.T) {
 	other := startNode(t, server.Addr(), testConfig("b:1"))
 	n.connect()
 	other.connect()
-	ghost(t, server.Client(), "dead:1")
+	ghost(t, server.Client())
 	found, err := fetch(n.io.Timeout(50 * time.Millisecond))
 	require.ErrorIs(t, err, ErrRequestTimeout)
 	require.Len(t, found, 2, "those that answered are there")
@@ -202,7 +202,7 @@ func TestAServerSideEmitThatIsNotAnsweredTimesOut(t *testing.T) {
 	cfg := testConfig("a:1")
 	cfg.RequestTimeout = 50 * time.Millisecond
 	n := startNode(t, server.Addr(), cfg)
-	ghost(t, server.Client(), "dead:1")
+	ghost(t, server.Client())
 	answers := make(chan error, 1)
 	require.NoError(t, n.io.ServerSideEmit("ask", func(_ []any, err error) { answers <- err }))
 	require.ErrorIs(t, <-answers, ErrRequestTimeout)
@@ -255,7 +255,7 @@ func TestABroadcastWithAcknowledgementsDoesNotWaitForTheDead(t *testing.T) {
 	server := redistest.Start(t)
 	n := startNode(t, server.Addr(), testConfig("a:1"))
 	n.connectTo("/", `["a"]`, "r")
-	ghost(t, server.Client(), "dead:1")
+	ghost(t, server.Client())
 	got := make(chan []any, 1)
 	n.io.Timeout(patience).To("r").EmitWithAck("q")(func(values []any, err error) {
 		require.NoError(t, err)
@@ -385,7 +385,7 @@ func TestARequestTakesNoLongerThanItsTimeoutInAll(t *testing.T) {
 	n := startNode(t, server.Addr(), testConfig("a:1"), func(d *Deps) {
 		d.Redis.AddHook(beforeCommand{"pubsub", func() { pause(context.Background(), 3*time.Second) }})
 	})
-	ghost(t, server.Client(), "dead:1")
+	ghost(t, server.Client())
 	begin := time.Now()
 	_, err := fetch(n.io.Timeout(4 * time.Second))
 	require.ErrorIs(t, err, ErrRequestTimeout)
