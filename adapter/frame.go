@@ -11,16 +11,20 @@ import (
 	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
-// frame is a packet encoded once for all the sockets that get it. It is immutable.
+// frame is a packet encoded once for all the sockets that get it. Nothing of it changes but that packet
+// decodes it at most once.
 type frame struct {
 	packets []types.BufferInterface
 	opts    socket.WriteOptions
-	// packet gives the packet to a socket's listeners for outgoing packets; decoded only if there are any.
-	packet func() *parser.Packet
+
+	nsp     string
+	body    packetBody
+	once    sync.Once
+	decoded *parser.Packet // once
 }
 
 func newFrame(nsp string, body packetBody, f flags) *frame {
-	fr := &frame{opts: socket.WriteOptions{Volatile: f.Volatile, PreEncoded: true}}
+	fr := &frame{opts: socket.WriteOptions{Volatile: f.Volatile, PreEncoded: true}, nsp: nsp, body: body}
 	fr.opts.Compress = f.Compress
 	text := appendPacket(make([]byte, 0, len(body.array)+len(nsp)+48), nsp, body)
 	text = slices.Clip(text)
@@ -33,13 +37,18 @@ func newFrame(nsp string, body packetBody, f flags) *frame {
 	if len(body.attachments) == 0 {
 		fr.opts.WsPreEncodedFrame = stringBuffer(text)
 	}
-	fr.packet = sync.OnceValue(func() *parser.Packet {
+	return fr
+}
+
+// packet gives the packet to a socket's listeners for outgoing packets; it is decoded only if there are any.
+func (f *frame) packet() *parser.Packet {
+	f.once.Do(func() {
 		var args []any
 		// The array was valid JSON before it was framed; binary shows as its placeholder.
-		_ = json.Unmarshal(body.array, &args)
-		return &parser.Packet{Type: parser.EVENT, Nsp: nsp, Data: args, Id: body.id}
+		_ = json.Unmarshal(f.body.array, &args)
+		f.decoded = &parser.Packet{Type: parser.EVENT, Nsp: f.nsp, Data: args, Id: f.body.id}
 	})
-	return fr
+	return f.decoded
 }
 
 // appendPacket appends the Engine.IO message that holds the Socket.IO packet: "4", then what the packet's own encoder
