@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,7 +55,7 @@ type Cluster struct {
 	started    atomic.Bool
 	reading    atomic.Bool // the reader has a position and its last read succeeded
 	subscribed atomic.Bool
-	dials      atomic.Uint64 // connections made by the blocking client
+	conns      connections   // of the blocking client
 	stopped    chan struct{} // closed when Run stops
 
 	nspMu sync.RWMutex
@@ -113,7 +112,7 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 	c.inbox.init(c)
 	c.sessions.init(c)
 	c.history.init(c)
-	deps.Blocking.AddHook(dialCounter{&c.dials})
+	c.conns.watch(deps.Blocking)
 	return c, nil
 }
 
@@ -217,28 +216,4 @@ func (c *Cluster) warnf(kind, msg string, args ...any) {
 	if skipped, ok := c.warn.allow(kind); ok {
 		c.log.Warn(msg, append(args, "suppressed", skipped)...)
 	}
-}
-
-var _ redis.Hook = dialCounter{}
-
-// dialCounter counts new connections, by which the log reader notices that it talks to a Redis that may have changed.
-type dialCounter struct{ dials *atomic.Uint64 }
-
-// DialHook implements redis.Hook.
-func (d dialCounter) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := next(ctx, network, addr)
-		if err == nil {
-			d.dials.Add(1)
-		}
-		return conn, err
-	}
-}
-
-// ProcessHook implements redis.Hook.
-func (dialCounter) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
-
-// ProcessPipelineHook implements redis.Hook.
-func (dialCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
 }

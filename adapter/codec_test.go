@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -335,6 +337,24 @@ func TestMsgpackTakesValuesAsJSONShowsThem(t *testing.T) {
 	}
 }
 
+func TestALengthBeyondTheMessageAllocatesNothing(t *testing.T) {
+	for name, packed := range map[string][]byte{
+		"bytes":   {0xc6, 0x7f, 0xff, 0xff, 0xff},
+		"string":  {0xdb, 0x7f, 0xff, 0xff, 0xff},
+		"key":     {0x81, 0xdb, 0x7f, 0xff, 0xff, 0xff},
+		"array":   {0xdd, 0x7f, 0xff, 0xff, 0xff},
+		"map":     {0xdf, 0x7f, 0xff, 0xff, 0xff},
+		"another": {0x92, 0x01, 0xc6, 0x7f, 0xff, 0xff, 0xff, 0x00},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := unpackMsgpack(packed, true)
+		runtime.ReadMemStats(&after)
+		require.Error(t, err, name)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<16), name)
+	}
+}
+
 func TestStreamIDs(t *testing.T) {
 	for text, want := range map[string]streamID{"0-0": {}, "5-7": {5, 7}, "9": {ms: 9}, "10-0": {ms: 10}} {
 		id, err := parseStreamID(text)
@@ -457,4 +477,16 @@ func FuzzEncodeBroadcast(f *testing.F) {
 			require.Contains(t, string(e.packet.array), arg)
 		}
 	})
+}
+
+func TestANumberThatJSONLacksIsNullAsInNode(t *testing.T) {
+	packed, err := packMsgpack(map[string]any{
+		"opts": options{}.value(), "packet": packetValue("/", []any{"ev", math.NaN(), math.Inf(1), []byte{1}}, nil),
+	})
+	require.NoError(t, err)
+	e, err := decodeEntry(map[string]any{
+		"uid": "n", "nsp": "/", "type": "3", "data": base64.StdEncoding.EncodeToString(packed),
+	})
+	require.NoError(t, err)
+	require.Equal(t, `["ev",null,null,{"_placeholder":true,"num":0}]`, string(e.packet.array))
 }

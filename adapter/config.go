@@ -109,7 +109,9 @@ func (c Config) Validate() error {
 type Deps struct {
 	// Redis runs commands and holds the subscription. It must not retry by itself (MaxRetries -1).
 	Redis redis.UniversalClient
-	// Blocking is used by the log reader alone, so that waiting reads never starve the command pool.
+	// Blocking is used by the log reader alone, so that waiting reads never starve the command pool. Its ReadTimeout has
+	// to exceed Config.Block. When Run is told to
+	// stop, its connections are closed, and those that it makes later fail.
 	Blocking redis.UniversalClient
 	// Lead says whether this node does cluster-wide chores; nil means always. It must not block.
 	Lead func() bool

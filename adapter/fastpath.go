@@ -35,13 +35,13 @@ func (c *cursor) text() (string, bool) {
 
 // texts takes an array of such strings; it is not nil, since an absent one means something else.
 func (c *cursor) texts() ([]string, bool) {
-	list := []string{}
 	if !c.skip(`[`) {
 		return nil, false
 	}
 	if c.skip(`]`) {
-		return list, true
+		return []string{}, true
 	}
+	list := make([]string, 0, 4)
 	for {
 		s, ok := c.text()
 		if !ok {

@@ -11,19 +11,26 @@ import (
 	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
-// frame is a packet encoded once for all the sockets that get it. It is immutable.
+// frame is a packet encoded once for all the sockets that get it. Nothing of it changes but that packet
+// decodes it at most once.
 type frame struct {
 	// id is the log entry that the frame carries as its offset; zero if it carries none.
 	id      streamID
 	size    int // of all packets, in bytes
 	packets []types.BufferInterface
 	opts    socket.WriteOptions
-	// packet gives the packet to a socket's listeners for outgoing packets; decoded only if there are any.
-	packet func() *parser.Packet
+
+	nsp      string
+	array    []byte // the arguments, offset included
+	packetID *uint64
+	once     sync.Once
+	decoded  *parser.Packet // once
 }
 
 func newFrame(nsp string, body packetBody, f flags) *frame {
-	fr := &frame{id: body.offset, opts: socket.WriteOptions{Volatile: f.Volatile, PreEncoded: true}}
+	fr := &frame{
+		id: body.offset, opts: socket.WriteOptions{Volatile: f.Volatile, PreEncoded: true}, nsp: nsp, packetID: body.id,
+	}
 	fr.opts.Compress = f.Compress
 	text := appendHeader(make([]byte, 0, len(body.array)+len(nsp)+96), nsp, body)
 	header := len(text)
@@ -41,14 +48,19 @@ func newFrame(nsp string, body packetBody, f flags) *frame {
 	if len(body.attachments) == 0 {
 		fr.opts.WsPreEncodedFrame = stringBuffer(text)
 	}
-	array := text[header:]
-	fr.packet = sync.OnceValue(func() *parser.Packet {
+	fr.array = text[header:]
+	return fr
+}
+
+// packet gives the packet to a socket's listeners for outgoing packets; it is decoded only if there are any.
+func (f *frame) packet() *parser.Packet {
+	f.once.Do(func() {
 		var args []any
 		// The array was valid JSON before it was framed; binary shows as its placeholder.
-		_ = json.Unmarshal(array, &args)
-		return &parser.Packet{Type: parser.EVENT, Nsp: nsp, Data: args, Id: body.id}
+		_ = json.Unmarshal(f.array, &args)
+		f.decoded = &parser.Packet{Type: parser.EVENT, Nsp: f.nsp, Data: args, Id: f.packetID}
 	})
-	return fr
+	return f.decoded
 }
 
 // appendHeader appends what precedes the arguments in the Engine.IO message that holds the Socket.IO packet: "4", then

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -136,7 +137,9 @@ func (b *inbox) listen(ctx context.Context, channels []string) (received bool, e
 			continue
 		}
 		pinged, received = false, true
-		b.receive(msg)
+		if err := b.receive(msg); err != nil {
+			return received, err
+		}
 	}
 }
 
@@ -163,13 +166,20 @@ func (b *inbox) open(ctx context.Context, channels []string) *redis.PubSub {
 	return b.sub
 }
 
-func (b *inbox) receive(msg any) {
+var errUnsubscribed = errors.New("the subscription was ended by Redis")
+
+func (b *inbox) receive(msg any) error {
 	switch msg := msg.(type) {
 	case *redis.Subscription:
+		// A Redis Cluster ends those of a slot that moves.
+		if strings.HasSuffix(msg.Kind, "unsubscribe") {
+			return errUnsubscribed
+		}
 		b.confirm(msg.Channel)
 	case *redis.Message:
 		b.c.guard("message", func() { b.handle(msg) })
 	}
+	return nil
 }
 
 func (b *inbox) confirm(channel string) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -121,6 +122,7 @@ func encodeNumber(enc *msgpack.Encoder, n json.Number) error {
 // and a stack that overflows ends the process.
 type unpacker struct {
 	dec *msgpack.Decoder
+	src *bytes.Reader // what dec has not read yet
 	// ordered makes maps objects, which keep their key order, instead of map[string]any.
 	ordered bool
 }
@@ -128,7 +130,7 @@ type unpacker struct {
 // unpackMsgpack decodes exactly one value: nil, bool, int64, uint64, float64, string, []byte, []any and maps.
 func unpackMsgpack(data []byte, ordered bool) (any, error) {
 	src := bytes.NewReader(data)
-	u := unpacker{dec: msgpack.NewDecoder(src), ordered: ordered}
+	u := unpacker{dec: msgpack.NewDecoder(src), src: src, ordered: ordered}
 	v, err := u.value(0)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errMsgpack, err)
@@ -157,9 +159,9 @@ func (u unpacker) value(depth int) (any, error) {
 	case msgpcode.IsFixedMap(c), c == msgpcode.Map16, c == msgpcode.Map32:
 		return u.mapping(depth)
 	case msgpcode.IsString(c):
-		return u.dec.DecodeString()
+		return u.text()
 	case msgpcode.IsBin(c):
-		return u.dec.DecodeBytes()
+		return u.binary()
 	case msgpcode.IsExt(c):
 		return u.timestamp()
 	case c == msgpcode.Float, c == msgpcode.Double:
@@ -178,6 +180,24 @@ func (u unpacker) unsigned() (any, error) {
 		return int64(n), nil
 	}
 	return n, err
+}
+
+// binary reads bytes or a string. The library would allocate whatever length is claimed before it looks for the bytes.
+func (u unpacker) binary() ([]byte, error) {
+	n, err := u.dec.DecodeBytesLen()
+	if err != nil {
+		return nil, err
+	}
+	if n > u.src.Len() {
+		return nil, io.ErrUnexpectedEOF
+	}
+	data := make([]byte, max(n, 0))
+	return data, u.dec.ReadFull(data)
+}
+
+func (u unpacker) text() (string, error) {
+	data, err := u.binary()
+	return string(data), err
 }
 
 func (u unpacker) array(depth int) (any, error) {
@@ -203,7 +223,7 @@ func (u unpacker) mapping(depth int) (any, error) {
 	}
 	var o object
 	for range n {
-		key, err := u.dec.DecodeString()
+		key, err := u.text()
 		if err != nil {
 			return nil, err
 		}

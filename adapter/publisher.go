@@ -157,11 +157,14 @@ func (p *publisher) finish() {
 func (p *publisher) flush(ctx context.Context, batch []publication) {
 	pipe := p.c.redis.Pipeline()
 	cmds := make([]*redis.StringCmd, len(batch))
+	oldest := p.oldest()
 	for i, pub := range batch {
 		if pub.ctx != nil && pub.ctx.Err() != nil {
 			continue
 		}
-		cmds[i] = pipe.XAdd(ctx, p.args(pub.fields))
+		cmds[i] = pipe.XAdd(ctx, &redis.XAddArgs{
+			Stream: p.c.logKey, Values: pub.fields, MinID: oldest, Approx: oldest != "",
+		})
 	}
 	// Each command carries its own error, those that were never sent included.
 	_, _ = pipe.Exec(ctx)
@@ -174,17 +177,17 @@ func (p *publisher) flush(ctx context.Context, batch []publication) {
 	}
 }
 
-func (p *publisher) args(fields []string) *redis.XAddArgs {
-	args := &redis.XAddArgs{Stream: p.c.logKey, Values: fields}
-	// The age is measured from the log's own newest id as this node knows it, so that a wrong local clock cannot trim.
+// oldest is the id below which entries are trimmed, "" for none. The age is measured from the log's own newest id as
+// this node knows it, so that a wrong local clock cannot trim.
+func (p *publisher) oldest() string {
 	p.c.deliverMu.Lock()
 	newest := p.c.position.ms
 	p.c.deliverMu.Unlock()
-	if age := uint64(p.c.cfg.LogMaxAge.Milliseconds()); newest > age {
-		args.MinID = streamID{ms: newest - age}.String()
-		args.Approx = true
+	age := uint64(p.c.cfg.LogMaxAge.Milliseconds())
+	if newest <= age {
+		return ""
 	}
-	return args
+	return streamID{ms: newest - age}.String()
 }
 
 func (p *publisher) settle(pub publication, err error) {

@@ -3,11 +3,19 @@ package adapter
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// staleAfter is how long after the end of the log was seen a reader that was held up may not rely on it any longer.
+	staleAfter = time.Second
+	// readGrace is how much longer than it blocks a read may take, with its reply of up to ReadCount entries.
+	readGrace = 5 * time.Second
 )
 
 // recentIDs is how many handled entries the reader remembers, to find where a log that went back parted from what it
@@ -23,20 +31,27 @@ type reader struct {
 	anchored bool
 	before   int64
 	started  bool
-	verified bool
-	dials    uint64 // of the blocking client, when the position was verified
-	asked    time.Time
+	// sure says that the position was the log's end when it was last seen there, over a connection that still stands.
+	sure  bool
+	seen  time.Time
+	dials uint64 // of the blocking client, when that was seen
+	count int    // how many entries to ask for
 	// source is the highest source id delivered; events at or below it are repetitions.
 	source streamID
 	// doubted is the position at which repetitions have been looked into.
 	doubted streamID
-	recent  idRing
+	// origin is an entry that was once the oldest of this log, 0-0 if none is known.
+	origin streamID
+	recent idRing
 }
 
-func newReader(c *Cluster) *reader { return &reader{c: c} }
+func newReader(c *Cluster) *reader { return &reader{c: c, count: c.cfg.ReadCount} }
 
 func (r *reader) run(ctx context.Context) {
 	defer r.c.reading.Store(false)
+	if r.c.blocking != r.c.redis {
+		defer context.AfterFunc(ctx, r.c.conns.end)()
+	}
 	var pace backoff
 	for ctx.Err() == nil {
 		err := r.step(ctx)
@@ -47,7 +62,11 @@ func (r *reader) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		r.verified = false
+		r.sure = false
+		if late := net.Error(nil); errors.As(err, &late) && late.Timeout() {
+			// It may be the reply's size that keeps it from arriving in time.
+			r.count = max(r.count/2, 1)
+		}
 		r.c.reading.Store(false)
 		r.c.count.readErrors.Add(1)
 		r.c.warnf("read", "could not read the log", "err", err)
@@ -55,53 +74,131 @@ func (r *reader) run(ctx context.Context) {
 	}
 }
 
-// step makes sure that the position is one of this log, and reads on from there once.
+// step reads on from the position once, or makes sure first that it is one of this log.
 func (r *reader) step(ctx context.Context) error {
-	if time.Since(r.asked) > r.c.cfg.LogMaxAge/4 {
-		// Stopped or starved for long: the log may have been trimmed past the position, which a read would not tell.
-		r.verified = false
-	}
-	for !r.verified {
-		r.dials = r.c.dials.Load()
-		if err := r.attach(ctx); err != nil {
+	switch {
+	case !r.started:
+		if err := r.start(ctx); err != nil {
 			return err
 		}
 		r.setPosition(r.pos)
-		// A connection made meanwhile may have met another Redis: look again over the connection that will be read from.
-		r.verified = r.c.dials.Load() == r.dials
-	}
-	r.c.reading.Store(true)
-	r.asked = time.Now()
-	streams, err := r.c.blocking.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{r.c.logKey, r.pos.String()},
-		Count:   int64(r.c.cfg.ReadCount),
-		Block:   r.c.cfg.Block,
-	}).Result()
-	if errors.Is(err, redis.Nil) {
-		// Quiet for a while: a log that was flushed, or whose new master's clock is behind, looks just like this.
-		r.verified = false
 		return nil
+	case r.sure && time.Since(r.seen) < staleAfter:
+		return r.readNew(ctx)
+	case r.anchored:
+		return r.readAgain(ctx)
 	}
+	r.dials = r.c.conns.dials.Load()
+	if err := r.settle(ctx); err != nil || r.anchored {
+		return err
+	}
+	r.attached(true)
+	return nil
+}
+
+// attached notes that the position is one of the log, and whether nothing after it can have been trimmed yet. A
+// connection made meanwhile may have met another Redis.
+func (r *reader) attached(atEnd bool) {
+	r.seen = time.Now()
+	r.count = min(2*r.count, r.c.cfg.ReadCount)
+	r.sure = atEnd && r.c.conns.dials.Load() == r.dials
+	r.c.reading.Store(true)
+}
+
+// settle finds the position's place in the log that is there now.
+func (r *reader) settle(ctx context.Context) error {
+	r.sure = false
+	if err := r.verify(ctx); err != nil {
+		return err
+	}
+	r.setPosition(r.pos)
+	return nil
+}
+
+// readAgain reads the entry at the position and those that follow it, in one reply: so nothing between them was trimmed.
+func (r *reader) readAgain(ctx context.Context) error {
+	r.dials = r.c.conns.dials.Load()
+	messages, err := r.read(ctx, r.pos.before(), r.count+1, -1)
 	if err != nil {
 		return err
 	}
-	if r.c.dials.Load() != r.dials {
-		r.verified = false
+	if len(messages) == 0 || messages[0].ID != r.pos.String() {
+		return r.settle(ctx)
+	}
+	messages = messages[1:]
+	if r.doubts(messages) {
+		return r.settle(ctx)
+	}
+	r.attached(len(messages) < r.count)
+	return r.handleAll(messages)
+}
+
+// readNew waits for entries after the position, which was the log's end a moment ago.
+func (r *reader) readNew(ctx context.Context) error {
+	messages, held, err := r.await(ctx)
+	if err != nil {
+		return err
+	}
+	// Quiet for a while: a log that was flushed, or whose new master's clock is behind, looks just like this.
+	if len(messages) == 0 || r.c.conns.dials.Load() != r.dials {
+		r.sure = false
 		return nil
 	}
-	for _, stream := range streams {
-		if r.repeats(stream.Messages) && r.doubted != r.pos {
-			// Repetitions are dropped, so make sure first that this is not a new log with sources of its own.
-			r.doubted, r.verified = r.pos, false
-			return nil
+	if !held {
+		return r.settle(ctx)
+	}
+	if r.doubts(messages) {
+		return r.settle(ctx)
+	}
+	r.attached(len(messages) < r.count)
+	return r.handleAll(messages)
+}
+
+// read returns no entries if there are none within block; a negative one does not wait.
+func (r *reader) read(ctx context.Context, after streamID, count int, block time.Duration) ([]redis.XMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, max(block, 0)+readGrace)
+	defer cancel()
+	streams, err := r.c.blocking.XRead(ctx, &redis.XReadArgs{
+		Streams: []string{r.c.logKey, after.String()}, Count: int64(count), Block: block,
+	}).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	if err != nil || len(streams) == 0 {
+		return nil, err
+	}
+	return streams[0].Messages, nil
+}
+
+// await blocks until there are entries after the position, and says whether the log then still holds that: if it was
+// emptied meanwhile, others came and went unseen.
+func (r *reader) await(ctx context.Context) (messages []redis.XMessage, held bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.c.cfg.Block+readGrace)
+	defer cancel()
+	pos := r.pos.String()
+	pipe := r.c.blocking.Pipeline()
+	read := pipe.XRead(ctx, &redis.XReadArgs{
+		Streams: []string{r.c.logKey, pos}, Count: int64(r.count), Block: r.c.cfg.Block,
+	})
+	at := pipe.XRangeN(ctx, r.c.logKey, pos, pos, 1)
+	_, _ = pipe.Exec(ctx) // each command carries its error
+	if err := read.Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, false, err
+	}
+	if err := at.Err(); err != nil {
+		return nil, false, err
+	}
+	for _, stream := range read.Val() {
+		messages = append(messages, stream.Messages...)
+	}
+	return messages, !r.anchored || len(at.Val()) > 0, nil
+}
+
+func (r *reader) handleAll(messages []redis.XMessage) error {
+	for _, message := range messages {
+		if err := r.handle(message); err != nil {
+			return err
 		}
-		for _, message := range stream.Messages {
-			if err := r.handle(message); err != nil {
-				return err
-			}
-		}
-		// Behind the log's end, it may be trimmed past the position as well.
-		r.verified = len(stream.Messages) < r.c.cfg.ReadCount
 	}
 	return nil
 }
@@ -118,6 +215,9 @@ func (r *reader) handle(message redis.XMessage) error {
 	id, err := parseStreamID(message.ID)
 	if err != nil {
 		return err
+	}
+	if r.pos.isZero() {
+		r.origin = id
 	}
 	after := r.deliver(id, message.Values)
 	r.pos, r.anchored = id, true
@@ -171,7 +271,16 @@ func (r *reader) dispatch(l *logged, values map[string]any) (after func()) {
 	return func() { a.apply(e) }
 }
 
-// repeats reports whether some of the entries look delivered already.
+// doubts reports whether some of the entries look delivered already, once at each position: repetitions are dropped, so
+// make sure first that this is not a new log with sources of its own.
+func (r *reader) doubts(messages []redis.XMessage) bool {
+	if r.doubted == r.pos || !r.repeats(messages) {
+		return false
+	}
+	r.doubted = r.pos
+	return true
+}
+
 func (r *reader) repeats(messages []redis.XMessage) bool {
 	for _, message := range messages {
 		if src, ok := message.Values[fieldSrc].(string); ok && src != sourceReset {
@@ -198,14 +307,6 @@ func (c *Cluster) badEntry(err error) {
 	c.warnf("entry", "log entry skipped", "err", err)
 }
 
-// attach finds the position to start from, or sees to it that the present one still stands.
-func (r *reader) attach(ctx context.Context) error {
-	if !r.started {
-		return r.start(ctx)
-	}
-	return r.verify(ctx)
-}
-
 // start takes the log's end as the position: of a log that has no entry, its beginning, so that none is missed.
 func (r *reader) start(ctx context.Context) error {
 	pipe := r.c.blocking.TxPipeline()
@@ -216,11 +317,12 @@ func (r *reader) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	info, err := infoOf(state)
+	if err != nil {
+		return err
+	}
+	r.origin = info.first
 	if len(newest) == 0 {
-		info, err := infoOf(state)
-		if err != nil {
-			return err
-		}
 		r.started = true
 		r.moveTo(info.last, info.added)
 		r.c.deliverMu.Lock()
@@ -240,7 +342,8 @@ func (r *reader) start(ctx context.Context) error {
 type logInfo struct {
 	exists bool
 	length int64
-	added  int64 // entries ever added; 0 if this Redis (before 7.0) does not say
+	added  int64    // entries ever added; 0 if this Redis (before 7.0) does not say
+	first  streamID // 0-0 if there is none, or an emulation leaves it out
 	last   streamID
 }
 
@@ -260,7 +363,11 @@ func infoOf(cmd *redis.XInfoStreamCmd) (logInfo, error) {
 		// An emulation may leave it out for an empty stream.
 		last = streamID{}
 	}
-	return logInfo{exists: true, length: info.Length, added: info.EntriesAdded, last: last}, nil
+	first, err := parseStreamID(info.FirstEntry.ID)
+	if err != nil {
+		first = streamID{}
+	}
+	return logInfo{exists: true, length: info.Length, added: info.EntriesAdded, first: first, last: last}, nil
 }
 
 // idRing remembers the latest ids handled, oldest first.

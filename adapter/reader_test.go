@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,17 +23,72 @@ type logger struct {
 
 func (l logger) add(id, event, src string) {
 	l.t.Helper()
-	fields, err := EncodeBroadcast("core:1", Broadcast{Event: event, Rooms: []string{"r"}})
-	require.NoError(l.t, err)
-	if src != "" {
-		fields = append(fields, "src", src)
-	}
-	l.fields(id, fields)
+	l.fields(id, entryOf(l.t, event, src))
 }
 
 func (l logger) fields(id string, fields []string) {
 	l.t.Helper()
 	require.NoError(l.t, l.c.XAdd(context.Background(), &redis.XAddArgs{Stream: logKey, ID: id, Values: fields}).Err())
+}
+
+// flush empties Redis and appends, in one step, an event to the new log if it has a name. It waits for the next
+// millisecond first: the new log's first entry could else have the last one's id.
+func (l logger) flush(event, src string) {
+	l.t.Helper()
+	last := time.Now().UnixMilli()
+	eventually(l.t, "the next millisecond", func() bool { return time.Now().UnixMilli() > last })
+	ctx := context.Background()
+	_, err := l.c.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.FlushAll(ctx)
+		if event != "" {
+			pipe.XAdd(ctx, &redis.XAddArgs{Stream: logKey, Values: entryOf(l.t, event, src)})
+		}
+		return nil
+	})
+	require.NoError(l.t, err)
+}
+
+// trim leaves the newest entries of the log.
+func (l logger) trim(left int64) {
+	l.t.Helper()
+	require.NoError(l.t, l.c.XTrimMaxLen(context.Background(), logKey, left).Err())
+}
+
+// entryOf returns the fields of an event for the room r.
+func entryOf(t testing.TB, event, src string) []string {
+	t.Helper()
+	fields, err := EncodeBroadcast("core:1", Broadcast{Event: event, Rooms: []string{"r"}})
+	require.NoError(t, err)
+	if src != "" {
+		fields = append(fields, "src", src)
+	}
+	return fields
+}
+
+// follower is a node that follows the log through a proxy, with one socket in the room r.
+type follower struct {
+	logger
+	*testNode
+
+	server *redistest.Server
+	proxy  *proxy
+	client *client
+}
+
+func startFollower(t *testing.T, cfg Config, change ...func(*Deps)) follower {
+	t.Helper()
+	f := follower{server: redistest.Start(t)}
+	f.logger, f.proxy = logger{t, f.server.Client()}, startProxy(t, f.server.Addr())
+	f.testNode = startNode(t, f.server.Addr(), cfg, append([]func(*Deps){f.proxy.through()}, change...)...)
+	f.client = f.connect("r")
+	return f
+}
+
+// cutOff cuts the reader off Redis and waits until it has noticed.
+func (f follower) cutOff() {
+	f.testNode.t.Helper()
+	f.proxy.setCut(true)
+	eventually(f.testNode.t, "outage noticed", func() bool { return !f.cluster.Ready() })
 }
 
 func events(names ...string) []string {
@@ -62,27 +118,24 @@ func TestReaderStartsAtTheEndAndMissesNothingOfAnEmptyLog(t *testing.T) {
 }
 
 func TestSourcesAreComparedAsNumbersAndCanBeReset(t *testing.T) {
-	server := redistest.Start(t)
-	l := logger{t, server.Client()}
-	n := startNode(t, server.Addr(), testConfig("a:1"))
-	c := n.connect("r")
-	l.add("*", "a", "9-9")
-	l.add("*", "b", "9-10")
-	l.add("*", "c", "10-0")
-	l.add("*", "no source", "")
-	l.fields("*", []string{"at", "1"})
-	l.add("*", "dropped", "9-11")
-	l.fields("*", []string{"src", "0-0"})
-	l.add("*", "d", "1-0")
-	l.add("*", "broken source", "x")
-	l.add("*", "e", "1-1")
-	c.expect(events("a", "b", "c", "no source", "d", "e")...)
-	stats := n.cluster.Stats()
+	f := startFollower(t, testConfig("a:1"))
+	f.add("*", "a", "9-9")
+	f.add("*", "b", "9-10")
+	f.add("*", "c", "10-0")
+	f.add("*", "no source", "")
+	f.fields("*", []string{"at", "1"})
+	f.add("*", "dropped", "9-11")
+	f.fields("*", []string{"src", "0-0"})
+	f.add("*", "d", "1-0")
+	f.add("*", "broken source", "x")
+	f.add("*", "e", "1-1")
+	f.client.expect(events("a", "b", "c", "no source", "d", "e")...)
+	stats := f.cluster.Stats()
 	require.Equal(t, uint64(1), stats.Duplicates)
 	require.Equal(t, uint64(1), stats.BadEntries)
-	late := startNode(t, server.Addr(), testConfig("b:1"))
+	late := startNode(t, f.server.Addr(), testConfig("b:1"))
 	d := late.connect("r")
-	l.add("*", "f", "1-2")
+	f.add("*", "f", "1-2")
 	d.expect(events("f")...)
 }
 
@@ -137,185 +190,6 @@ func TestAnOutageDelaysDeliveryAndLosesNothing(t *testing.T) {
 	stats := n.cluster.Stats()
 	require.NotZero(t, stats.ReadErrors)
 	require.Zero(t, stats.Gaps+stats.WentBack+stats.Resets)
-}
-
-func TestALogThatWentBackIsFollowedFromItsNewestKnownEntry(t *testing.T) {
-	for _, connected := range []bool{true, false} {
-		t.Run(fmt.Sprint("connected=", connected), func(t *testing.T) {
-			ctx := context.Background()
-			server := redistest.Start(t)
-			p := startProxy(t, server.Addr())
-			l := logger{t, server.Client()}
-			n := startNode(t, server.Addr(), testConfig("a:1"), p.through())
-			c := n.connect("r")
-			l.add("100-1", "a", "1-1")
-			l.add("100-2", "b", "1-2")
-			l.add("100-3", "c", "1-3")
-			dump, err := l.c.Dump(ctx, logKey).Result()
-			require.NoError(t, err)
-			l.add("200-0", "lost", "1-4")
-			l.add("200-1", "lost too", "1-5")
-			c.expect(events("a", "b", "c", "lost", "lost too")...)
-			if !connected {
-				p.setCut(true)
-			}
-			// The failover's survivor: the tail is gone, and there are other entries below the reader's position.
-			_, err = l.c.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
-				pipe.RestoreReplace(ctx, logKey, 0, dump)
-				for i, event := range []string{"lost", "lost too", "new"} {
-					fields, err := EncodeBroadcast("core:1", Broadcast{Event: event, Rooms: []string{"r"}})
-					if err != nil {
-						return err
-					}
-					pipe.XAdd(ctx, &redis.XAddArgs{
-						Stream: logKey, ID: fmt.Sprint("150-", i), Values: append(fields, "src", fmt.Sprint("1-", 4+i)),
-					})
-				}
-				return nil
-			})
-			require.NoError(t, err)
-			p.setCut(false)
-			c.expect(events("a", "b", "c", "lost", "lost too", "new")...)
-			stats := n.cluster.Stats()
-			require.Equal(t, uint64(1), stats.WentBack)
-			require.Equal(t, uint64(2), stats.Duplicates)
-			require.Zero(t, stats.Gaps+stats.Resets)
-			require.Equal(t, "150-2", stats.Position)
-		})
-	}
-}
-
-func TestALogThatKeptNothingKnownIsReadFromItsOldest(t *testing.T) {
-	ctx := context.Background()
-	server := redistest.Start(t)
-	l := logger{t, server.Client()}
-	n := prepareNode(t, server.Addr(), testConfig("a:1"))
-	defer n.http.Close()
-	r := newReader(n.cluster)
-	r.started, r.anchored, r.pos = true, true, streamID{400, 0}
-	r.recent.push(streamID{50, 0})
-	r.recent.push(streamID{400, 0})
-	l.add("350-0", "unknown", "")
-	require.NoError(t, l.c.XTrimMinID(ctx, logKey, "350-0").Err())
-	require.NoError(t, r.verify(ctx))
-	require.Equal(t, streamID{350, 0}.before(), r.pos)
-	require.NoError(t, r.verify(ctx), "a position that is no entry is not looked for")
-	require.Equal(t, streamID{350, 0}.before(), r.pos)
-	l.add("360-0", "next", "")
-	require.NoError(t, l.c.XTrimMaxLen(ctx, logKey, 1).Err())
-	require.NoError(t, r.verify(ctx), "but entries after it that were trimmed are missed")
-	require.Equal(t, streamID{360, 0}.before(), r.pos)
-	require.Equal(t, uint64(1), n.cluster.Stats().Gaps)
-}
-
-func TestAPositionThatWasTrimmedAwayIsAGap(t *testing.T) {
-	ctx := context.Background()
-	server := redistest.Start(t)
-	p := startProxy(t, server.Addr())
-	l := logger{t, server.Client()}
-	n := startNode(t, server.Addr(), testConfig("a:1"), p.through())
-	c := n.connect("r")
-	l.add("*", "one", "1-1")
-	c.expect(events("one")...)
-	p.setCut(true)
-	l.add("*", "missed", "1-2")
-	l.add("*", "two", "1-3")
-	l.add("*", "three", "1-4")
-	require.NoError(t, l.c.XTrimMaxLen(ctx, logKey, 2).Err())
-	p.setCut(false)
-	c.expect(events("one", "two", "three")...)
-	require.Equal(t, uint64(1), n.cluster.Stats().Gaps)
-	require.Equal(t, int64(1), n.gaps.Load())
-	// All trimmed, later ones included: the log's last id still tells.
-	p.setCut(true)
-	l.add("*", "missed too", "1-5")
-	require.NoError(t, l.c.XTrimMaxLen(ctx, logKey, 0).Err())
-	p.setCut(false)
-	eventually(t, "second gap", func() bool { return n.gaps.Load() == 2 })
-	l.add("*", "four", "1-6")
-	c.expect(events("one", "two", "three", "four")...)
-	// A log that is empty, but of which nothing was missed, is no gap.
-	require.NoError(t, l.c.XTrimMaxLen(ctx, logKey, 0).Err())
-	p.setCut(true)
-	eventually(t, "outage noticed", func() bool { return !n.cluster.Ready() })
-	p.setCut(false)
-	eventually(t, "ready", n.cluster.Ready)
-	l.add("*", "five", "1-7")
-	c.expect(events("one", "two", "three", "four", "five")...)
-	require.Equal(t, uint64(2), n.cluster.Stats().Gaps)
-}
-
-func TestALogBegunAndTrimmedBeforeItWasReadIsAGap(t *testing.T) {
-	ctx := context.Background()
-	server := redistest.Start(t)
-	p := startProxy(t, server.Addr())
-	l := logger{t, server.Client()}
-	n := startNode(t, server.Addr(), testConfig("a:1"), p.through())
-	c := n.connect("r")
-	p.setCut(true)
-	eventually(t, "outage noticed", func() bool { return !n.cluster.Ready() })
-	l.add("*", "missed", "")
-	l.add("*", "one", "")
-	require.NoError(t, l.c.XTrimMaxLen(ctx, logKey, 1).Err())
-	p.setCut(false)
-	c.expect(events("one")...)
-	require.Equal(t, int64(1), n.gaps.Load())
-}
-
-func TestAFlushedLogIsReadFromItsBeginning(t *testing.T) {
-	ctx := context.Background()
-	server := redistest.Start(t)
-	p := startProxy(t, server.Addr())
-	l := logger{t, server.Client()}
-	n := startNode(t, server.Addr(), testConfig("a:1"), p.through())
-	c := n.connect("r")
-	l.add("5000000000000-0", "one", "9-9")
-	c.expect(events("one")...)
-	require.NoError(t, l.c.FlushAll(ctx).Err())
-	eventually(t, "flush noticed", func() bool { return n.cluster.Stats().Resets == 1 })
-	l.add("*", "two", "1-1") // below the old position, and below the old source
-	c.expect(events("one", "two")...)
-	p.setCut(true)
-	require.NoError(t, l.c.FlushAll(ctx).Err())
-	l.add("*", "three", "0-5")
-	p.setCut(false)
-	c.expect(events("one", "two", "three")...)
-	// Flushed and written to while the reader waits: nothing but the lower source tells.
-	_, err := l.c.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
-		pipe.FlushAll(ctx)
-		fields, err := EncodeBroadcast("core:1", Broadcast{Event: "four", Rooms: []string{"r"}})
-		pipe.XAdd(ctx, &redis.XAddArgs{Stream: logKey, Values: append(fields, "src", "0-1")})
-		return err
-	})
-	require.NoError(t, err)
-	c.expect(events("one", "two", "three", "four")...)
-	require.Equal(t, uint64(3), n.cluster.Stats().Resets)
-	require.Equal(t, int64(3), n.gaps.Load(), "whatever else the log held is lost")
-	require.Zero(t, n.cluster.Stats().WentBack)
-}
-
-func TestOldServersDoNotSayWhatWasTrimmed(t *testing.T) {
-	r := &reader{c: &Cluster{cfg: DefaultConfig()}, pos: streamID{ms: 1_000_000}}
-	require.True(t, r.neverTrimmed(logInfo{length: 5}, streamID{ms: 1_100_000}))
-	require.False(t, r.neverTrimmed(logInfo{length: 5}, streamID{ms: 2_000_000}), "old enough to be trimmed")
-	require.False(t, r.neverTrimmed(logInfo{length: 490_000}, streamID{ms: 1_100_000}), "near the cap")
-	require.True(t, r.neverTrimmed(logInfo{length: 5, added: 5}, streamID{ms: 2_000_000}))
-	require.False(t, r.neverTrimmed(logInfo{length: 5, added: 6}, streamID{ms: 1_000_001}))
-}
-
-func TestRecentIDsAreBounded(t *testing.T) {
-	var ring idRing
-	require.Equal(t, streamID{}, ring.oldest())
-	for i := range 10 * recentIDs {
-		ring.push(streamID{ms: uint64(i + 1)})
-	}
-	require.LessOrEqual(t, len(ring.ids), 2*recentIDs)
-	require.GreaterOrEqual(t, len(ring.ids), recentIDs)
-	require.True(t, ring.has(streamID{ms: 10 * recentIDs}))
-	require.False(t, ring.has(streamID{ms: 10*recentIDs - 1, seq: 1}))
-	ring.forgetAbove(streamID{ms: 10*recentIDs - 5})
-	require.False(t, ring.has(streamID{ms: 10 * recentIDs}))
-	require.True(t, ring.has(streamID{ms: 10*recentIDs - 5}))
 }
 
 func TestTheLeaderGivesAQuietLogAPosition(t *testing.T) {
@@ -384,4 +258,77 @@ func TestTheCapIsCountedWhenItCutsIntoTheWindow(t *testing.T) {
 	_, err := pipe.Exec(ctx)
 	require.NoError(t, err)
 	eventually(t, "cut counted", func() bool { return n.cluster.Stats().CapCut >= 800 })
+}
+
+func TestAnswersThatRefuseDelayDeliveryAndLoseNothing(t *testing.T) {
+	ctx := context.Background()
+	f := startFollower(t, testConfig("a:1"))
+	f.add("*", "first", "0-1")
+	want := events("first")
+	f.client.expect(want...)
+	do := func(args ...any) { t.Helper(); require.NoError(t, f.c.Do(ctx, args...).Err()) }
+	for i, answers := range [][2][]any{
+		{{"CONFIG", "SET", "requirepass", "secret"}, {"CONFIG", "SET", "requirepass", ""}},
+		{{"ACL", "SETUSER", "default", "-xread"}, {"ACL", "SETUSER", "default", "+xread"}},
+	} {
+		before := f.cluster.Stats().ReadErrors
+		do(answers[0]...)
+		do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		event := fmt.Sprint("e", i)
+		f.add("*", event, fmt.Sprint("1-", i))
+		eventually(t, "refused", func() bool { return f.cluster.Stats().ReadErrors >= before+3 })
+		require.False(t, f.cluster.Ready())
+		do(answers[1]...)
+		want = append(want, events(event)...)
+		f.client.expect(want...)
+	}
+	stats := f.cluster.Stats()
+	require.Zero(t, stats.Gaps+stats.WentBack+stats.Resets+stats.Duplicates)
+	// A refusal in the midst of a transaction is not taken for an empty log.
+	do("ACL", "SETUSER", "default", "-xinfo")
+	late := prepareNode(t, f.server.Addr(), testConfig("b:1"))
+	late.run()
+	eventually(t, "refused", func() bool { return late.cluster.Stats().ReadErrors >= 2 })
+	require.Empty(t, late.cluster.Stats().Position)
+	do("ACL", "SETUSER", "default", "+xinfo")
+	eventually(t, "ready", late.cluster.Ready)
+	require.Equal(t, f.cluster.Stats().Position, late.cluster.Stats().Position)
+}
+
+// refuseLargeReads fails reads of more than most entries, as one does whose reply does not arrive in time.
+type refuseLargeReads struct {
+	beforeCommand
+
+	most int64
+	on   *atomic.Bool
+}
+
+func (h refuseLargeReads) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if args := cmd.Args(); h.on.Load() && cmd.Name() == "xread" && args[2].(int64) > h.most {
+			cmd.SetErr(context.DeadlineExceeded)
+			return context.DeadlineExceeded
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func TestWhatDoesNotArriveInTimeIsReadInSmallerParts(t *testing.T) {
+	var slow atomic.Bool
+	f := startFollower(t, testConfig("a:1"), func(d *Deps) {
+		d.Blocking.AddHook(refuseLargeReads{most: 100, on: &slow})
+	})
+	f.add("*", "one", "")
+	f.client.expect(events("one")...)
+	slow.Store(true)
+	f.cutOff()
+	want := events("one")
+	for i := range 300 {
+		f.add("*", fmt.Sprint("e", i), "")
+		want = append(want, events(fmt.Sprint("e", i))...)
+	}
+	f.proxy.setCut(false)
+	f.client.expect(want...)
+	slow.Store(false)
+	require.Zero(t, f.gaps.Load())
 }

@@ -92,10 +92,16 @@ func (a *nspAdapter) fetchRemote(o options) ([]socket.SocketDetails, error) {
 		a.c.peers.end(id)
 		return nil, err
 	}
-	err = a.c.peers.wait(id, q, limit)
+	err = a.c.peers.wait(id, q, remaining(ctx))
 	mu.Lock()
 	defer mu.Unlock()
 	return slices.Clone(found), err
+}
+
+// remaining is what is left of a request's time after its members were looked up.
+func remaining(ctx context.Context) time.Duration {
+	deadline, _ := ctx.Deadline()
+	return time.Until(deadline)
 }
 
 func (a *nspAdapter) answerFetch(m message) {
@@ -265,8 +271,9 @@ func (a *nspAdapter) askServers(ctx context.Context, members []string, data map[
 		a.c.peers.end(id)
 		return err
 	}
+	limit := remaining(ctx)
 	a.c.tasks.spawn(func() {
-		err := a.c.peers.wait(id, q, a.c.cfg.RequestTimeout)
+		err := a.c.peers.wait(id, q, limit)
 		mu.Lock()
 		all := slices.Clone(answers)
 		mu.Unlock()
@@ -275,14 +282,26 @@ func (a *nspAdapter) askServers(ctx context.Context, members []string, data map[
 	return nil
 }
 
+// answerServerSideEmit hands an event to the application. One that asks for an answer and has no listener here is
+// answered with null, since the asker counts servers: without it, whoever asks a cluster in which only some listen would
+// always time out.
 func (a *nspAdapter) answerServerSideEmit(m message) {
-	args, ok := m.data["packet"].([]any)
-	if !ok || len(args) == 0 {
+	args, _ := m.data["packet"].([]any)
+	event := ""
+	if len(args) > 0 {
+		event, _ = args[0].(string)
+	}
+	// The namespace's own events carry sockets, and its listeners rely on that.
+	if event == "" || socket.NAMESPACE_RESERVED_EVENTS.Has(event) {
 		a.c.count.badMessages.Add(1)
 		return
 	}
 	if m.requestID == "" {
 		a.nsp.OnServerSideEmit(args)
+		return
+	}
+	if len(a.nsp.Listeners(event)) == 0 {
+		a.c.inbox.respond(m, typeServerSideReply, map[string]any{"packet": nil})
 		return
 	}
 	var once sync.Once

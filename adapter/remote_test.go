@@ -14,10 +14,10 @@ import (
 	"github.com/teloo/realtime-gateway/deploy/redistest"
 )
 
-// ghost makes the cluster see a member that never answers.
-func ghost(t *testing.T, c *redis.Client, uid string) {
+// ghost makes the cluster see a member, dead:1, that never answers.
+func ghost(t *testing.T, c *redis.Client) {
 	t.Helper()
-	sub := c.Subscribe(context.Background(), publicChannel("{teloo}", "/"), privateChannel("{teloo}", "/", uid))
+	sub := c.Subscribe(context.Background(), publicChannel("{teloo}", "/"), privateChannel("{teloo}", "/", "dead:1"))
 	for range 2 {
 		_, err := sub.Receive(context.Background())
 		require.NoError(t, err)
@@ -97,7 +97,7 @@ func TestRequestsDoNotWaitForTheDead(t *testing.T) {
 	other := startNode(t, server.Addr(), testConfig("b:1"))
 	n.connect()
 	other.connect()
-	ghost(t, server.Client(), "dead:1")
+	ghost(t, server.Client())
 	found, err := fetch(n.io.Timeout(50 * time.Millisecond))
 	require.ErrorIs(t, err, ErrRequestTimeout)
 	require.Len(t, found, 2, "those that answered are there")
@@ -202,7 +202,7 @@ func TestAServerSideEmitThatIsNotAnsweredTimesOut(t *testing.T) {
 	cfg := testConfig("a:1")
 	cfg.RequestTimeout = 50 * time.Millisecond
 	n := startNode(t, server.Addr(), cfg)
-	ghost(t, server.Client(), "dead:1")
+	ghost(t, server.Client())
 	answers := make(chan error, 1)
 	require.NoError(t, n.io.ServerSideEmit("ask", func(_ []any, err error) { answers <- err }))
 	require.ErrorIs(t, <-answers, ErrRequestTimeout)
@@ -255,7 +255,7 @@ func TestABroadcastWithAcknowledgementsDoesNotWaitForTheDead(t *testing.T) {
 	server := redistest.Start(t)
 	n := startNode(t, server.Addr(), testConfig("a:1"))
 	n.connectTo("/", `["a"]`, "r")
-	ghost(t, server.Client(), "dead:1")
+	ghost(t, server.Client())
 	got := make(chan []any, 1)
 	n.io.Timeout(patience).To("r").EmitWithAck("q")(func(values []any, err error) {
 		require.NoError(t, err)
@@ -292,13 +292,15 @@ func TestBadMessagesCostThemselves(t *testing.T) {
 	send(message{uid: "x", nsp: "/", kind: 99})
 	send(message{uid: "x", nsp: "/", kind: typeFetchSockets, requestID: "1"})
 	send(message{uid: "x", nsp: "/", kind: typeServerSideEmit, data: map[string]any{"packet": []any{}}})
+	send(message{uid: "x", nsp: "/", kind: typeServerSideEmit, data: map[string]any{"packet": []any{"connection", 1}}})
+	send(message{uid: "x", nsp: "/", kind: typeServerSideEmit, data: map[string]any{"packet": []any{1}}})
 	send(message{uid: "x", nsp: "/", kind: typeBroadcast, requestID: "1"})
 	send(message{uid: "x", nsp: "/", kind: typeBroadcast, requestID: "1", data: map[string]any{
 		"opts": options{}.value(), "packet": map[string]any{"data": []any{"connect"}},
 	}})
 	send(message{uid: "x", nsp: "/", kind: typeFetchReply, requestID: "unknown"})
 	n := nodes[0]
-	eventually(t, "all seen", func() bool { return n.cluster.Stats().BadMessages >= 5 })
+	eventually(t, "all seen", func() bool { return n.cluster.Stats().BadMessages >= 7 })
 	found, err := fetch(n.io)
 	require.NoError(t, err)
 	require.Empty(t, found)
@@ -337,4 +339,55 @@ func TestTheSubscriptionComesBack(t *testing.T) {
 	_ = nodes[1].io.On("hello", func(...any) { calls.Add(1) })
 	require.NoError(t, nodes[0].io.ServerSideEmit("hello"))
 	eventually(t, "heard", func() bool { return calls.Load() == 1 })
+}
+
+func TestAServerSideEmitThatNobodyListensToIsAnsweredAtOnce(t *testing.T) {
+	server := redistest.Start(t)
+	nodes := startCluster(t, server.Addr(), 3)
+	_ = nodes[1].io.On("census", func(args ...any) { args[0].(socket.Ack)([]any{"one"}, nil) })
+	type outcome struct {
+		values []any
+		err    error
+	}
+	got := make(chan outcome, 1)
+	begin := time.Now()
+	require.NoError(t, nodes[0].io.ServerSideEmit("census", func(values []any, err error) { got <- outcome{values, err} }))
+	answers := <-got
+	require.NoError(t, answers.err)
+	require.ElementsMatch(t, []any{"one", nil}, answers.values)
+	require.Less(t, time.Since(begin), 5*time.Second)
+}
+
+func TestASubscriptionThatRedisEndedIsMadeAgain(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	nodes := startCluster(t, server.Addr(), 2)
+	b := &nodes[1].cluster.inbox
+	b.mu.Lock()
+	sub := b.sub
+	b.mu.Unlock()
+	// As Redis does by itself when a Cluster's slot moves.
+	require.NoError(t, sub.Unsubscribe(ctx, privateChannel("{teloo}", "/", "n1:1")))
+	eventually(t, "subscribed again", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		uids, err := nodes[0].cluster.members(ctx, "/")
+		return err == nil && len(uids) == 1 && b.sub != nil && b.sub != sub
+	})
+	eventually(t, "ready", nodes[1].cluster.Ready)
+	found, err := fetch(nodes[0].io)
+	require.NoError(t, err)
+	require.Empty(t, found)
+}
+
+func TestARequestTakesNoLongerThanItsTimeoutInAll(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server.Addr(), testConfig("a:1"), func(d *Deps) {
+		d.Redis.AddHook(beforeCommand{"pubsub", func() { pause(context.Background(), 3*time.Second) }})
+	})
+	ghost(t, server.Client())
+	begin := time.Now()
+	_, err := fetch(n.io.Timeout(4 * time.Second))
+	require.ErrorIs(t, err, ErrRequestTimeout)
+	require.Less(t, time.Since(begin), 6*time.Second)
 }

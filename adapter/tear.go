@@ -55,11 +55,13 @@ func (r *reader) newestOf(page []redis.XMessage) streamID {
 	return id
 }
 
-// restart makes what was read of the log void: the ring begins behind to, and no socket of this node can be served on.
+// restart makes what was read of the log void: ring and position begin behind to, and no socket of this node can be
+// served on.
 func (r *reader) restart(to streamID, reason string) {
 	c := r.c
 	c.deliverMu.Lock()
 	c.torn.Add(1)
+	c.moveTo(to)
 	c.ring.reset(to)
 	c.lower(to)
 	c.sessions.local.endAll()
@@ -74,6 +76,7 @@ func (r *reader) rewind(to streamID) {
 	c.deliverMu.Lock()
 	defer c.deliverMu.Unlock()
 	c.torn.Add(1)
+	c.moveTo(to)
 	c.ring.forgetAbove(to)
 	c.lower(to)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,6 +107,12 @@ func (w *jsonWriter) write(v any, depth int) error {
 		w.dst = strconv.AppendInt(w.dst, v, 10)
 	case uint64:
 		w.dst = strconv.AppendUint(w.dst, v, 10)
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			w.dst = append(w.dst, "null"...) // as JSON.stringify does
+			return nil
+		}
+		return w.marshal(v)
 	case []byte:
 		w.dst = append(w.dst, `{"_placeholder":true,"num":`...)
 		w.dst = strconv.AppendInt(w.dst, int64(len(w.attachments)), 10)

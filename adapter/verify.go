@@ -14,6 +14,7 @@ func (r *reader) verify(ctx context.Context) error {
 	case err != nil:
 		return err
 	case view.holdsPosition:
+		r.verifyHeld(view)
 	case view.empty:
 		r.verifyEmpty(view)
 	case !r.anchored && view.oldest.compare(r.pos) > 0:
@@ -21,6 +22,8 @@ func (r *reader) verify(ctx context.Context) error {
 	case !r.anchored && view.newest.compare(r.pos) >= 0:
 	case view.oldest.compare(r.pos) > 0:
 		r.verifyTrimmed(view)
+	case r.isAnother(view):
+		r.newLog()
 	default:
 		return r.wentBack(ctx, view)
 	}
@@ -31,20 +34,22 @@ func (r *reader) verify(ctx context.Context) error {
 type logView struct {
 	info           logInfo
 	holdsPosition  bool
+	holdsOrigin    bool
 	empty          bool
 	oldest, newest streamID
 }
 
 // look takes the view in one transaction: put together from several moments, a log that just grows looks damaged.
 func (r *reader) look(ctx context.Context) (logView, error) {
-	pos := r.pos.String()
+	pos, origin := r.pos.String(), r.origin.String()
 	pipe := r.c.blocking.TxPipeline()
 	at := pipe.XRangeN(ctx, r.c.logKey, pos, pos, 1)
+	start := pipe.XRangeN(ctx, r.c.logKey, origin, origin, 1)
 	first := pipe.XRangeN(ctx, r.c.logKey, "-", "+", 1)
 	last := pipe.XRevRangeN(ctx, r.c.logKey, "+", "-", 1)
 	info := pipe.XInfoStream(ctx, r.c.logKey)
 	_, _ = pipe.Exec(ctx) // each command carries its error
-	if err := errors.Join(at.Err(), first.Err(), last.Err()); err != nil {
+	if err := errors.Join(at.Err(), start.Err(), first.Err(), last.Err()); err != nil {
 		return logView{}, err
 	}
 	var view logView
@@ -52,7 +57,7 @@ func (r *reader) look(ctx context.Context) (logView, error) {
 	if view.info, err = infoOf(info); err != nil {
 		return logView{}, err
 	}
-	view.holdsPosition = len(at.Val()) > 0
+	view.holdsPosition, view.holdsOrigin = len(at.Val()) > 0, len(start.Val()) > 0
 	if view.empty = len(first.Val()) == 0 || len(last.Val()) == 0; view.empty {
 		return view, nil
 	}
@@ -61,6 +66,22 @@ func (r *reader) look(ctx context.Context) (logView, error) {
 	}
 	view.newest, err = parseStreamID(last.Val()[0].ID)
 	return view, err
+}
+
+// isAnother reports whether the log, of which nothing was ever trimmed, lacks an entry that was once its oldest.
+func (r *reader) isAnother(view logView) bool {
+	return view.info.added > 0 && view.info.added == view.info.length && !r.origin.isZero() && !view.holdsOrigin
+}
+
+// verifyHeld handles a log that holds the position. It is a new one if it was begun while a read of it waited.
+func (r *reader) verifyHeld(view logView) {
+	if r.isAnother(view) {
+		r.c.count.resets.Add(1)
+		r.c.log.Error("the log is a new one, its sources start anew", "position", r.pos.String())
+		r.source = streamID{}
+		r.restart(r.pos, "the log is a new one")
+	}
+	r.origin = view.oldest
 }
 
 // verifyEmpty handles a log without entries: emptied by trimming, or gone.
@@ -112,17 +133,19 @@ func (r *reader) newLog() {
 	r.c.log.Error("the log is a new one, reading it from its beginning", "position", r.pos.String())
 	reason := fmt.Sprintf("the log does not hold position %s any more, it is a new one", r.pos)
 	r.moveTo(streamID{}, 0)
-	r.source = streamID{}
+	r.source, r.origin = streamID{}, streamID{}
 	r.restart(streamID{}, reason)
 }
 
-// gap goes on after to; the entries between the position and that are lost to this node.
+// gap goes on after to; the entries between the position and that are lost to this node. Its sockets start anew, and so
+// do the sources: this can be a new log as well, and what seems repeated has been delivered to none of them.
 func (r *reader) gap(to streamID, before int64) {
 	r.c.count.gaps.Add(1)
 	r.c.log.Error("the position in the log was trimmed away, entries were missed",
 		"position", r.pos.String(), "next", to.String())
 	reason := fmt.Sprintf("log position %s was trimmed away", r.pos)
 	r.moveTo(to, before)
+	r.source, r.origin = streamID{}, streamID{}
 	r.restart(to, reason)
 }
 
@@ -136,7 +159,7 @@ func (r *reader) wentBack(ctx context.Context, view logView) error {
 	r.c.log.Warn("the log lost its newest entries", "position", r.pos.String(), "resume", known.String())
 	if !found {
 		r.moveTo(view.oldest.before(), view.info.trimmed())
-		r.recent = idRing{}
+		r.origin, r.recent = view.oldest, idRing{}
 		r.rewind(r.pos)
 		return nil
 	}

@@ -81,7 +81,7 @@ func TestKilledProcess(t *testing.T) {
 	victim := startChild(t, srv.Addr(), "a0") // the leading one
 	ready(t, a, b)
 	for i := range 1200 {
-		victim.join(fmt.Sprint("u", i), "client", "r1")
+		victim.join(fmt.Sprint("u", i))
 	}
 	a.enter("u0", "client", "r1")
 	eventually(t, "everyone is there", b.figures(1200, 1201, 3))
@@ -102,13 +102,25 @@ func TestKilledProcess(t *testing.T) {
 	require.NotContains(t, announced(t, a.client), "user_left r1 u0 client")
 }
 
+func TestKilledAsSoonAsItIsThere(t *testing.T) {
+	srv := redistest.Start(t)
+	a, b := startNode(t, srv.Addr(), "a"), startNode(t, srv.Addr(), "b")
+	ready(t, a, b)
+	for i := range 5 {
+		victim := startChild(t, srv.Addr(), "v u")
+		victim.end()
+		within(t, 2*time.Second, "after kill -9", b.figures(0, 0, 2))
+		eventually(t, "told", func() bool { return len(a.told()) == i+1 && len(b.told()) == i+1 })
+	}
+}
+
 func TestStoppedProcessComesBack(t *testing.T) {
 	srv := redistest.Start(t)
 	a := startNode(t, srv.Addr(), "a")
 	victim := startChild(t, srv.Addr(), "b")
 	ready(t, a)
-	victim.join("u1", "client", "r1")
-	victim.join("u2", "client", "r1")
+	victim.join("u1")
+	victim.join("u2")
 	a.enter("u2", "client", "r1")
 	eventually(t, "everyone is there", a.figures(2, 3, 2))
 	victim.signal(syscall.SIGSTOP)
@@ -133,7 +145,7 @@ func TestFlushIsRepairedSilently(t *testing.T) {
 	b.enter("leaver", "client", "r1")
 	eventually(t, "everyone is there", a.figures(701, 1401, 2))
 	eventually(t, "joins", func() bool { return len(announced(t, a.client)) == 701 })
-	b.exit("leaver", "client", "r1")
+	b.exit("leaver")
 	eventually(t, "gone", a.figures(700, 1400, 2))
 	eventually(t, "due", func() bool { return a.client.ZCard(context.Background(), a.keys.leaving).Val() == 1 })
 	require.NoError(t, a.client.FlushAll(context.Background()).Err())
@@ -170,7 +182,7 @@ func TestRedisRestarts(t *testing.T) {
 				s, err := c.Stats(context.Background())
 				return err != nil && s.ConnectedUsers == 150 && !s.AsOf.IsZero()
 			})
-			a.exit("u0", "client", "r1")
+			a.exit("u0")
 			b.enter("u0", "client", "r1") // moved while Redis was down
 			b.enter("late", "client", "r1")
 			eventually(t, "leader unknown", func() bool { return !a.Lead() && !a.Ready() })
@@ -189,6 +201,47 @@ func TestRedisRestarts(t *testing.T) {
 			require.NotContains(t, announced(t, srv.Client())[1:], announced(t, srv.Client())[0])
 		})
 	}
+}
+
+func TestRedisForgetsItsLastWrites(t *testing.T) {
+	srv := redistest.Start(t)
+	a, b := startNode(t, srv.Addr(), "a", fast), startNode(t, srv.Addr(), "b", fast)
+	ready(t, a, b)
+	a.enter("u1", "client", "r1")
+	a.enter("u2", "client", "r1")
+	eventually(t, "everyone is there", b.figures(2, 2, 2))
+	eventually(t, "joins", func() bool { return len(announced(t, srv.Client())) == 2 })
+	require.NoError(t, srv.Client().Save(context.Background()).Err())
+	a.exit("u1")
+	b.enter("u3", "client", "r1")
+	eventually(t, "moved", func() bool { return len(announced(t, srv.Client())) == 4 })
+	eventually(t, "u1 gone", b.figures(2, 2, 2))
+	srv.Kill()
+	srv.Launch()
+	eventually(t, "told again what was forgotten", func() bool { return len(announcedOf(t, srv.Client(), "user_left")) == 1 })
+	eventually(t, "figures", b.figures(2, 2, 2))
+	require.Len(t, announcedOf(t, srv.Client(), "user_joined"), 3)
+	require.Equal(t, map[string]string{"u2": "1", "u3": "1"}, srv.Client().HGetAll(context.Background(), a.keys.room("r1")).Val())
+}
+
+func TestRestartedAtOnce(t *testing.T) {
+	srv := redistest.Start(t)
+	a, b := startNode(t, srv.Addr(), "a"), startNode(t, srv.Addr(), "b")
+	ready(t, a, b)
+	a.Connect("u", "client")
+	eventually(t, "connected", b.figures(1, 1, 2))
+	eventually(t, "no newcomers", func() bool {
+		v := b.view.Load()
+		return v.now-v.nodes[b.cfg.Node].Since > b.cfg.HeartbeatDead.Milliseconds()
+	})
+	a.crash()
+	again := startNode(t, srv.Addr(), "a")
+	within(t, 2*time.Second, "the former self is reaped", func() bool {
+		s, err := b.Stats(context.Background())
+		return err == nil && s.ConnectedUsers == 0
+	})
+	eventually(t, "it is back", b.figures(0, 0, 2))
+	eventually(t, "it leads in its time", again.Lead)
 }
 
 func TestPausedRedisKillsNobody(t *testing.T) {
@@ -225,7 +278,7 @@ func TestCleanLeave(t *testing.T) {
 	eventually(t, "b leads", b.Lead)
 	eventually(t, "left", func() bool { return len(announced(t, b.client)) == 2199 })
 	eventually(t, "forgotten", func() bool { return b.client.HLen(context.Background(), b.keys.nodes).Val() == 1 })
-	require.True(t, b.Gone("x:1"))
+	eventually(t, "not in an undisturbed list", func() bool { return b.Gone("x:1") })
 	require.False(t, b.Gone(identity("x")), "too young")
 	left, err := b.client.Exists(context.Background(), b.keys.nodeUsers(a.cfg.Node), b.keys.nodeRooms(a.cfg.Node)).Result()
 	require.NoError(t, err)
@@ -311,6 +364,51 @@ func TestRedisDownAtStart(t *testing.T) {
 	require.Equal(t, []string{"user_joined r1 u client"}, announced(t, a.client))
 }
 
+func TestWhoCannotSubscribeIsKnownByItsHeartbeat(t *testing.T) {
+	srv := redistest.Start(t)
+	a := startNode(t, srv.Addr(), "a", fast)
+	ready(t, a)
+	require.NoError(t, srv.Client().Do(context.Background(), "ACL", "SETUSER", "default", "-subscribe").Err())
+	v := startNode(t, srv.Addr(), "v", fast)
+	v.Connect("u", "client")
+	ready(t, a, v)
+	eventually(t, "connected", a.figures(1, 1, 2))
+	require.Empty(t, a.view.Load().nodes[v.cfg.Node].Run)
+	pause(context.Background(), 2*a.cfg.HeartbeatDead)
+	require.Empty(t, a.told())
+	v.crash()
+	eventually(t, "reaped", a.figures(0, 0, 1))
+}
+
+func TestRegistersOnceSubscribed(t *testing.T) {
+	srv := redistest.Start(t)
+	ctx, c := context.Background(), srv.Client()
+	require.NoError(t, c.Do(ctx, "ACL", "SETUSER", "default", "-subscribe").Err())
+	a := startNode(t, srv.Addr(), "a", func(c *Config, _ *Deps, _ *hooks) {
+		c.HeartbeatEvery, c.HeartbeatDead = 30*time.Second, 90*time.Second // as long as it waits
+	})
+	stays(t, 500*time.Millisecond, "not yet registered", func() bool { return c.HLen(ctx, a.keys.nodes).Val() == 0 })
+	require.NoError(t, c.Do(ctx, "ACL", "SETUSER", "default", "+subscribe").Err())
+	eventually(t, "registered", func() bool { return c.HLen(ctx, a.keys.nodes).Val() == 1 })
+	require.NotEmpty(t, parseNodes(c.HGetAll(ctx, a.keys.nodes).Val())[a.cfg.Node].Run)
+}
+
+func TestWhoCannotWriteItsCountsStillReaps(t *testing.T) {
+	srv := redistest.Start(t)
+	a, v := startNode(t, srv.Addr(), "a", fast), startNode(t, srv.Addr(), "v", fast)
+	ready(t, a, v)
+	v.Connect("u", "client")
+	eventually(t, "connected", a.figures(1, 1, 2))
+	require.NoError(t, srv.Client().Set(context.Background(), a.keys.nodeUsers(a.cfg.Node), "not a hash", 0).Err())
+	a.Connect("w", "client")
+	eventually(t, "failures", func() bool { return a.Counters().FlushErrors > 2 })
+	v.crash()
+	eventually(t, "reaped", func() bool {
+		s, err := a.Stats(context.Background())
+		return err == nil && s.ConnectedUsers == 0 && len(s.Nodes) == 1
+	})
+}
+
 func TestLostSubscriptionIsNotDeath(t *testing.T) {
 	srv := redistest.Start(t)
 	a, b := startNode(t, srv.Addr(), "a", fast), startNode(t, srv.Addr(), "b", fast)
@@ -336,7 +434,7 @@ func TestEmbeddedRedis(t *testing.T) {
 	}
 	eventually(t, "everyone is there", a.figures(180, 240, 2))
 	eventually(t, "joins", func() bool { return len(announced(t, a.client)) == 180 })
-	a.exit("u0", "client", "r1")
+	a.exit("u0")
 	eventually(t, "left", func() bool { return len(announced(t, a.client)) == 181 })
 	srv.FlushAll()
 	eventually(t, "after a flush", a.figures(179, 239, 2))

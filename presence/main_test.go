@@ -34,9 +34,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// childNode runs a node with default timings on "addr name"; each line of stdin is "user role room" to connect and join.
+// childNode runs a node with default timings on "addr name"; each line of stdin is a user to connect and join r1.
+// With "addr name user" it has that user as a client, and kills itself at the moment when all this stands in Redis.
 func childNode(spec string) error {
 	addr, name, _ := strings.Cut(spec, " ")
+	name, doomed, _ := strings.Cut(name, " ")
 	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1})
 	cfg := DefaultConfig()
 	cfg.Name, cfg.Node = name, identity(name)
@@ -44,12 +46,15 @@ func childNode(spec string) error {
 	if err != nil {
 		return err
 	}
+	if doomed != "" {
+		p.Connect(doomed, "client")
+		p.hooks.written = func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) }
+	}
 	go func() {
 		lines := bufio.NewScanner(os.Stdin)
 		for lines.Scan() {
-			f := strings.Fields(lines.Text())
-			p.Connect(f[0], f[1])
-			p.Join(Member{Room: f[2], User: f[0], Role: f[1]})
+			p.Connect(lines.Text(), "client")
+			p.Join(Member{Room: "r1", User: lines.Text(), Role: "client"})
 		}
 	}()
 	return p.Run(context.Background())
@@ -88,10 +93,17 @@ func startChild(t *testing.T, addr, name string) *child {
 	return c
 }
 
-func (c *child) join(user, role, room string) {
+// join has a client connect and join r1.
+func (c *child) join(user string) {
 	c.t.Helper()
-	_, err := fmt.Fprintln(c.stdin, user, role, room)
+	_, err := fmt.Fprintln(c.stdin, user)
 	require.NoError(c.t, err)
+}
+
+// end waits for the process to end by itself.
+func (c *child) end() {
+	_ = c.cmd.Wait()
+	c.cmd = nil
 }
 
 func (c *child) kill() {
@@ -179,9 +191,10 @@ func (n *node) enter(user, role, room string) {
 	n.Join(Member{Room: room, User: user, Role: role})
 }
 
-func (n *node) exit(user, role, room string) {
-	n.Leave(Member{Room: room, User: user, Role: role})
-	n.Disconnect(user, role)
+// exit undoes enter for a client in r1.
+func (n *node) exit(user string) {
+	n.Leave(Member{Room: "r1", User: user, Role: "client"})
+	n.Disconnect(user, "client")
 }
 
 // patience is for what has no target time of its own: the machine may be busy with other tests.

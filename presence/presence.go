@@ -47,13 +47,18 @@ type Presence struct {
 
 	wake     chan struct{} // to the writer: look at once
 	reapNow  chan struct{} // to the reaper: the same
+	look     chan struct{} // to the watcher: the same
 	resync   atomic.Bool   // the writer has to write the whole state again
 	seq      atomic.Int64  // number of the last call that carried one; the writer's, and after it the leave's
 	view     atomic.Pointer[view]
 	lastBeat atomic.Int64 // when the last successful heartbeat was sent, as time since born
 	written  atomic.Bool  // the whole state was written at least once
-	born     time.Time
-	last     atomic.Pointer[Stats]
+	// beatFailed is when the last heartbeat failed, as time since born; 0: never.
+	beatFailed atomic.Int64
+	born       time.Time
+	// subscribed is the run of Redis on which this node's channel was seen subscribed; nil: not seen on the present one.
+	subscribed atomic.Pointer[string]
+	last       atomic.Pointer[Stats]
 
 	hooks hooks
 }
@@ -61,6 +66,8 @@ type Presence struct {
 // hooks let a test end a node as a crash would. They are set before Run.
 type hooks struct {
 	crashed   func() bool                 // true when Run ends: no leave
+	written   func()                      // after the whole state was written
+	flushed   func(rooms bool)            // after each call that wrote counts of users, or of room members
 	afterReap func(identity string) error // after each reaping call; an error ends the reaping as a crash would
 }
 
@@ -82,6 +89,7 @@ func New(cfg Config, deps Deps) (*Presence, error) {
 		log:     deps.Log.With("component", "presence"),
 		wake:    make(chan struct{}, 1),
 		reapNow: make(chan struct{}, 1),
+		look:    make(chan struct{}, 1),
 		born:    time.Now(),
 	}
 	p.users = newTable(0, &p.count.underflows)

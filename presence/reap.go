@@ -50,12 +50,12 @@ func (p *Presence) round(ctx context.Context) error {
 // lives again.
 func (p *Presence) reap(ctx context.Context, id string) error {
 	alive := false
-	step := func(call func(context.Context, string, []field) (int64, error)) func([]field) error {
+	step := func(rooms bool) func([]field) error {
 		return func(fields []field) error {
 			if alive {
 				return nil
 			}
-			n, err := call(ctx, id, fields)
+			n, err := p.reapSome(ctx, id, rooms, fields)
 			if err != nil {
 				return err
 			}
@@ -67,10 +67,10 @@ func (p *Presence) reap(ctx context.Context, id string) error {
 			return nil
 		}
 	}
-	if err := p.scan(ctx, p.keys.nodeUsers(id), step(p.reapUsers)); err != nil {
+	if err := p.scan(ctx, p.keys.nodeUsers(id), step(false)); err != nil {
 		return err
 	}
-	if err := p.scan(ctx, p.keys.nodeRooms(id), step(p.reapRooms)); err != nil {
+	if err := p.scan(ctx, p.keys.nodeRooms(id), step(true)); err != nil {
 		return err
 	}
 	ctx, cancel := p.callContext(ctx)
@@ -82,40 +82,33 @@ func (p *Presence) reap(ctx context.Context, id string) error {
 	return nil
 }
 
-func (p *Presence) reapUsers(ctx context.Context, id string, fields []field) (int64, error) {
-	b := newBatch(len(fields), p.keys.nodes, p.keys.nodeUsers(id), p.keys.users)
-	b.add(id)
+// reapSome subtracts some of what an ended node holds: users, or with rooms, room members. A negative number says that
+// the node lives again.
+func (p *Presence) reapSome(ctx context.Context, id string, rooms bool, fields []field) (int64, error) {
+	var b *batch
+	if k := &p.keys; rooms {
+		b = newBatch(len(fields), k.nodes, k.nodeRooms(id), k.leaving)
+		b.add(id, p.cfg.LeaveGrace.Milliseconds())
+	} else {
+		b = newBatch(len(fields), k.nodes, k.nodeUsers(id), k.users)
+		b.add(id, "")
+	}
 	for _, f := range fields {
 		at := 0
-		if k, ok := parseField(f.name, false); ok {
-			at = b.key(p.keys.role(k.role))
+		if k, ok := parseField(f.name, rooms); ok {
+			total := p.keys.role(k.role)
+			if rooms {
+				total = p.keys.room(k.room)
+			}
+			at = b.key(total)
 		}
 		b.add(f.name, at)
 	}
 	ctx, cancel := p.callContext(ctx)
 	defer cancel()
-	n, err := reapUsersScript.Run(ctx, p.deps.Redis, b.keys, b.args...).Int64()
+	n, err := reapScript.Run(ctx, p.deps.Redis, b.keys, b.args...).Int64()
 	if err != nil {
-		return 0, fmt.Errorf("reaping users of %s: %w", id, err)
-	}
-	return n, nil
-}
-
-func (p *Presence) reapRooms(ctx context.Context, id string, fields []field) (int64, error) {
-	b := newBatch(len(fields), p.keys.nodes, p.keys.nodeRooms(id), p.keys.leaving)
-	b.add(id, p.cfg.LeaveGrace.Milliseconds())
-	for _, f := range fields {
-		at := 0
-		if k, ok := parseField(f.name, true); ok {
-			at = b.key(p.keys.room(k.room))
-		}
-		b.add(f.name, at)
-	}
-	ctx, cancel := p.callContext(ctx)
-	defer cancel()
-	n, err := reapRoomsScript.Run(ctx, p.deps.Redis, b.keys, b.args...).Int64()
-	if err != nil {
-		return 0, fmt.Errorf("reaping room members of %s: %w", id, err)
+		return 0, fmt.Errorf("reaping %s: %w", id, err)
 	}
 	return n, nil
 }

@@ -16,8 +16,8 @@ local t = redis.call('TIME')
 local due = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[5])
 
 -- One user may be in a room in several roles; back in any of them is back.
-local function came_back(room, user)
-  local gone = {}
+local function came_back(field, room, user)
+  local gone = {field}
   for role in string.gmatch(ARGV[4], '[^|]+') do gone[#gone + 1] = room .. '|' .. role .. '|' .. user end
   return redis.call('ZREM', KEYS[3], unpack(gone)) > 0
 end
@@ -35,7 +35,7 @@ while i <= #ARGV do
     if after > 0 then redis.call('HSET', total, user, after) else redis.call('HDEL', total, user) end
   end
   if before <= 0 and after > 0 then
-    if not came_back(room, user) and not known and n > 0 then
+    if not came_back(field, room, user) and not known and n > 0 then
       redis.call('XADD', KEYS[4], '*', unpack(ARGV, i + 5, i + 4 + n))
       announced = announced + 1
     end

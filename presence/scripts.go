@@ -18,10 +18,8 @@ var (
 	leaveSource string
 	//go:embed mark.lua
 	markSource string
-	//go:embed reap_users.lua
-	reapUsersSource string
-	//go:embed reap_rooms.lua
-	reapRoomsSource string
+	//go:embed reap.lua
+	reapSource string
 	//go:embed finish.lua
 	finishSource string
 	//go:embed due.lua
@@ -33,17 +31,16 @@ var (
 )
 
 var (
-	beatScript      = redis.NewScript(beatSource)
-	usersScript     = redis.NewScript(usersSource)
-	roomsScript     = redis.NewScript(roomsSource)
-	leaveScript     = redis.NewScript(leaveSource)
-	markScript      = redis.NewScript(markSource)
-	reapUsersScript = redis.NewScript(reapUsersSource)
-	reapRoomsScript = redis.NewScript(reapRoomsSource)
-	finishScript    = redis.NewScript(finishSource)
-	dueScript       = redis.NewScript(dueSource)
-	leftScript      = redis.NewScript(leftSource)
-	statsScript     = redis.NewScript(statsSource)
+	beatScript   = redis.NewScript(beatSource)
+	usersScript  = redis.NewScript(usersSource)
+	roomsScript  = redis.NewScript(roomsSource)
+	leaveScript  = redis.NewScript(leaveSource)
+	markScript   = redis.NewScript(markSource)
+	reapScript   = redis.NewScript(reapSource)
+	finishScript = redis.NewScript(finishSource)
+	dueScript    = redis.NewScript(dueSource)
+	leftScript   = redis.NewScript(leftSource)
+	statsScript  = redis.NewScript(statsSource)
 )
 
 // entry is a node's value in the hash of nodes. Times are in ms by Redis' clock.
@@ -55,6 +52,8 @@ type entry struct {
 	Beat        int64  `json:"beat"`            // last heartbeat
 	Seq         int64  `json:"seq"`             // number of the node's last call, so that a late one does nothing
 	Reg         int64  `json:"reg"`             // number of the call that registered it
+	Since       int64  `json:"since"`           // when it was registered
+	Run         string `json:"run,omitempty"`   // the run of Redis on which the node saw its own channel subscribed
 	Ended       int64  `json:"ended,omitempty"` // when it was found dead, or left; 0 while it lives
 	Done        bool   `json:"done,omitempty"`  // everything it held is subtracted
 }

@@ -41,6 +41,9 @@ func (p *Presence) holdSubscription(ctx context.Context) (held bool) {
 		var timeout net.Error
 		switch {
 		case err == nil:
+			if !held {
+				poke(p.look)
+			}
 			held, pinged = true, false
 		case errors.As(err, &timeout) && timeout.Timeout() && !pinged && ctx.Err() == nil:
 			if sub.Ping(ctx) != nil {

@@ -22,8 +22,9 @@ type view struct {
 	leading bool
 }
 
-// Lead says that this node has the lowest live name, and so does the cluster's chores. It is false while that isn't
-// known. For a moment two nodes may both be told so: what a leader does has to bear it.
+// Lead says that this node has the lowest live name (of those registered for HeartbeatDead, if there are any), and so
+// does the cluster's chores. It is false while that isn't known. For a moment two nodes may both be told so: what a
+// leader does has to bear it.
 func (p *Presence) Lead() bool {
 	v := p.view.Load()
 	return v != nil && v.leading && time.Since(v.at) < p.cfg.HeartbeatDead/2
@@ -70,8 +71,10 @@ type watcher struct {
 	runID    string
 	epoch    string
 	lastRead time.Time
+	lastNow  int64 // the same by Redis' clock, ms
 	calm     time.Time
 	live     []string            // the others, as last read
+	unasked  bool                // one of them is new: its subscriber has not been asked for
 	seen     map[string]bool     // subscribers seen on this run of Redis
 	suspects map[string]*suspect // the others that may be dead
 	told     map[string]int64    // end times that OnNodeDead was told of
@@ -105,7 +108,9 @@ func (w *watcher) run(ctx context.Context) {
 	asks, cancel := context.WithCancel(ctx)
 	defer w.asking.Wait()
 	defer cancel()
-	tick := time.NewTicker(max(w.p.cfg.AbsentFor/5, time.Millisecond))
+	calm := max(w.p.cfg.AbsentFor/5, time.Millisecond)
+	alarmed := max(w.p.cfg.AbsentFor/20, time.Millisecond)
+	tick := time.NewTicker(calm)
 	defer tick.Stop()
 	for {
 		select {
@@ -114,6 +119,7 @@ func (w *watcher) run(ctx context.Context) {
 		case v := <-w.verdicts:
 			v.about.asking, v.about.verdict = false, v
 			continue
+		case <-w.p.look:
 		case <-tick.C:
 		}
 		again, err := w.check(asks)
@@ -123,6 +129,11 @@ func (w *watcher) run(ctx context.Context) {
 		if err != nil {
 			w.calm = time.Now()
 		}
+		every := calm
+		if len(w.suspects) > 0 || w.unasked {
+			every = alarmed
+		}
+		tick.Reset(every)
 		if (err != nil) != w.failing && ctx.Err() == nil {
 			w.failing = err != nil
 			w.p.log.Info("reading the list of nodes", "ok", err == nil, "err", err)
@@ -146,9 +157,10 @@ func (w *watcher) read(ctx context.Context) (r reading, err error) {
 	if err != nil {
 		return r, err
 	}
-	channels := make([]string, len(w.live))
-	for i, id := range w.live {
-		channels[i] = w.p.keys.aliveAt(id)
+	channels := make([]string, 0, 1+len(w.live))
+	channels = append(channels, w.p.keys.aliveAt(w.p.cfg.Node))
+	for _, id := range w.live {
+		channels = append(channels, w.p.keys.aliveAt(id))
 	}
 	pipe := c.Pipeline()
 	now := pipe.Time(ctx)
@@ -219,8 +231,21 @@ func (w *watcher) check(ctx context.Context) (marked bool, err error) {
 
 // notice compares a reading with the last one: what disturbs us says nothing of the others.
 func (w *watcher) notice(r reading, now time.Time) {
-	if w.lastRead.IsZero() || now.Sub(w.lastRead) > w.p.cfg.AbsentFor || r.runID != w.runID || r.epoch != w.epoch {
+	// The time between two readings, and by how much one clock went further than the other in it: a stall of this
+	// process, of its host or of Redis, or a clock that was set. It may have kept the others from writing, too.
+	gap := now.Sub(w.lastRead)
+	gap = max(gap, (gap - time.Duration(r.now-w.lastNow)*time.Millisecond).Abs())
+	if gap > w.p.cfg.HeartbeatDead/2 || r.runID != w.runID || r.epoch != w.epoch {
 		w.calm = now
+	}
+	// Half of HeartbeatDead makes no living node's heartbeat too old, but absence has to be seen without a gap.
+	if gap > w.p.cfg.AbsentFor || r.runID != w.runID {
+		for _, s := range w.suspects {
+			s.absent = time.Time{}
+		}
+	}
+	if failed := w.p.beatFailed.Load(); failed != 0 && w.p.born.Add(time.Duration(failed)).After(w.calm) {
+		w.calm = w.p.born.Add(time.Duration(failed))
 	}
 	if r.runID != w.runID {
 		if w.runID != "" {
@@ -228,13 +253,26 @@ func (w *watcher) notice(r reading, now time.Time) {
 			w.p.resync.Store(true)
 		}
 		clear(w.seen)
-		for _, s := range w.suspects {
-			s.absent = time.Time{}
-		}
 	}
-	w.lastRead, w.runID, w.epoch = now, r.runID, r.epoch
+	w.confirm(r)
+	w.lastRead, w.lastNow, w.runID, w.epoch = now, r.now, r.runID, r.epoch
 	if own, ok := r.nodes[w.p.cfg.Node]; !ok || own.Ended != 0 {
 		poke(w.p.wake)
+	}
+}
+
+// confirm has this node's entry say on which run of Redis its channel was seen subscribed. So a node that ends before
+// another has seen its subscriber is known by its closed connection, too.
+func (w *watcher) confirm(r reading) {
+	run := w.p.subscribed.Load()
+	switch {
+	case run != nil && *run == r.runID:
+	case r.subscribers[w.p.keys.aliveAt(w.p.cfg.Node)] > 0:
+		on := r.runID
+		w.p.subscribed.Store(&on)
+		poke(w.p.wake)
+	case run != nil:
+		w.p.subscribed.Store(nil)
 	}
 }
 
@@ -244,14 +282,15 @@ func (w *watcher) suspect(ctx context.Context, r reading, now time.Time) {
 	for _, id := range w.live {
 		asked[id] = true
 	}
-	w.live = w.live[:0]
+	w.live, w.unasked = w.live[:0], false
 	for id, e := range r.nodes {
 		if id == w.p.cfg.Node || e.Ended != 0 {
 			continue
 		}
 		w.live = append(w.live, id)
+		w.unasked = w.unasked || !asked[id]
 		present := r.subscribers[w.p.keys.aliveAt(id)] > 0
-		if present {
+		if present || (e.Run != "" && e.Run == r.runID) {
 			w.seen[id] = true
 		}
 		absent := asked[id] && !present && w.seen[id]
@@ -331,19 +370,30 @@ func (w *watcher) agreed(id string) bool {
 	return s != nil && !s.asking && !s.verdict.at.IsZero() && (!s.verdict.known || !s.verdict.answers)
 }
 
-// leader returns the identity with the lowest name among those that seem to be alive and well.
+// leader returns the identity with the lowest name among those that seem to be alive and well. A newcomer waits its
+// turn, since it hasn't seen those that died just before it came: its own former self, above all.
 func (w *watcher) leader(r reading, now time.Time) string {
+	dead := w.p.cfg.HeartbeatDead.Milliseconds()
 	var lowest string
-	fresh := w.p.cfg.HeartbeatDead.Milliseconds() / 2
 	for id, e := range r.nodes {
-		if e.Ended != 0 || r.now-e.Beat > fresh || w.gone(id, now) {
+		if e.Ended != 0 || r.now-e.Beat > dead/2 || w.gone(id, now) {
 			continue
 		}
-		if l := r.nodes[lowest]; lowest == "" || cmp.Or(strings.Compare(e.Name, l.Name), strings.Compare(id, lowest)) < 0 {
+		l := r.nodes[lowest]
+		before := cmp.Or(newcomer(r.now-e.Since < dead)-newcomer(r.now-l.Since < dead),
+			strings.Compare(e.Name, l.Name), strings.Compare(id, lowest))
+		if lowest == "" || before < 0 {
 			lowest = id
 		}
 	}
 	return lowest
+}
+
+func newcomer(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // mark marks the dead, of whom all that is known has to agree.

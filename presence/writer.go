@@ -26,10 +26,11 @@ type writer struct {
 	written int64  // the registration under which everything has been written
 	epoch   string // changes when Redis was emptied
 
-	nextBeat  time.Time
-	holdUntil time.Time // until then, new room members wait: other nodes have to say first who was there
-	failures  int       // in a row
-	notBefore time.Time // the next attempt after a failure
+	patientUntil time.Time // the first registration waits for the subscription, but not longer
+	nextBeat     time.Time
+	holdUntil    time.Time // until then, new room members wait: other nodes have to say first who was there
+	failures     int       // in a row
+	notBefore    time.Time // the next attempt after a failure
 }
 
 func newWriter(p *Presence) *writer {
@@ -37,7 +38,12 @@ func newWriter(p *Presence) *writer {
 	for i, r := range p.cfg.Roles {
 		roles[i] = url.PathEscape(r)
 	}
-	return &writer{p: p, roles: strings.Join(roles, separator)}
+	return &writer{p: p, roles: strings.Join(roles, separator), patientUntil: time.Now().Add(p.cfg.HeartbeatEvery)}
+}
+
+// early says that this node should not register yet: until it is subscribed, its end would only be seen by its heartbeat.
+func (w *writer) early(now time.Time) bool {
+	return w.reg == 0 && w.p.subscribed.Load() == nil && now.Before(w.patientUntil)
 }
 
 // run writes until ctx ends.
@@ -56,7 +62,7 @@ func (w *writer) run(ctx context.Context) {
 			w.marked, w.written = 0, 0
 		}
 		w.p.rooms.forget(time.Now())
-		if time.Now().After(w.notBefore) {
+		if now := time.Now(); now.After(w.notBefore) && !w.early(now) {
 			w.report(ctx, w.step(ctx))
 		}
 	}
@@ -93,42 +99,63 @@ func (w *writer) step(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := w.drain(ctx, w.p.users, w.flushUsers); err != nil {
-		return err
-	}
-	if err := w.drain(ctx, w.p.rooms, w.flushRooms); err != nil {
+	if err := w.drain(ctx); err != nil {
 		return err
 	}
 	if w.written != w.reg {
 		w.written = w.reg
 		w.p.count.resyncs.Add(1)
 		w.p.written.Store(true)
+		if w.p.hooks.written != nil {
+			w.p.hooks.written()
+		}
 	}
 	return nil
 }
 
-func (w *writer) drain(ctx context.Context, t *table, flush func(context.Context, []change) (outcome, error)) error {
+// drain writes what has changed until less than a full call is left, which waits for the next flush: a steady trickle
+// is gathered, and holds nothing up. Users go before any room members, since /stats tells of them.
+func (w *writer) drain(ctx context.Context) error {
 	for {
-		hold := t == w.p.rooms && time.Now().Before(w.holdUntil)
-		changes := t.take(w.p.cfg.ReapBatch, hold)
-		if len(changes) == 0 {
-			return nil
-		}
-		sent := time.Now()
-		how, err := flush(ctx, changes)
-		t.settle(changes, how, sent)
+		users, err := w.write(ctx, w.p.users, w.flushUsers)
 		if err != nil {
 			return err
 		}
-		w.p.count.flushes.Add(1)
-		w.p.count.flushedFields.Add(uint64(len(changes)))
-		if err := w.beatIfDue(ctx); err != nil {
+		if users == w.p.cfg.ReapBatch {
+			continue
+		}
+		members, err := w.write(ctx, w.p.rooms, w.flushRooms)
+		if err != nil || members < w.p.cfg.ReapBatch {
 			return err
 		}
-		if w.marked != w.reg {
-			return errUnregistered
-		}
 	}
+}
+
+// write makes at most one call, and returns how many changes it wrote.
+func (w *writer) write(ctx context.Context, t *table, flush func(context.Context, []change) (outcome, error)) (int, error) {
+	hold := t == w.p.rooms && time.Now().Before(w.holdUntil)
+	changes := t.take(w.p.cfg.ReapBatch, hold)
+	if len(changes) == 0 {
+		return 0, nil
+	}
+	sent := time.Now()
+	how, err := flush(ctx, changes)
+	t.settle(changes, how, sent)
+	if err != nil {
+		return 0, err
+	}
+	w.p.count.flushes.Add(1)
+	w.p.count.flushedFields.Add(uint64(len(changes)))
+	if w.p.hooks.flushed != nil {
+		w.p.hooks.flushed(t == w.p.rooms)
+	}
+	if err := w.beatIfDue(ctx); err != nil {
+		return 0, err
+	}
+	if w.marked != w.reg {
+		return 0, errUnregistered
+	}
+	return len(changes), nil
 }
 
 func (w *writer) beatIfDue(ctx context.Context) error {
@@ -138,7 +165,11 @@ func (w *writer) beatIfDue(ctx context.Context) error {
 	ctx, cancel := w.p.callContext(ctx)
 	defer cancel()
 	cfg := &w.p.cfg
-	body, err := json.Marshal(entry{Name: cfg.Name, Addr: cfg.Addr, Version: cfg.Version, Connections: w.p.users.total()})
+	own := entry{Name: cfg.Name, Addr: cfg.Addr, Version: cfg.Version, Connections: w.p.users.total()}
+	if run := w.p.subscribed.Load(); run != nil {
+		own.Run = *run
+	}
+	body, err := json.Marshal(own)
 	if err != nil {
 		return fmt.Errorf("encoding the heartbeat: %w", err)
 	}
@@ -146,6 +177,7 @@ func (w *writer) beatIfDue(ctx context.Context) error {
 	reply, err := beatScript.Run(ctx, w.p.deps.Redis, []string{w.p.keys.nodes, w.p.keys.epoch},
 		cfg.Node, w.p.seq.Add(1), body, strconv.FormatUint(rand.Uint64(), 36)).Slice() //nolint:gosec // a name, not a secret
 	if err != nil {
+		w.p.beatFailed.Store(int64(time.Since(w.p.born)))
 		return fmt.Errorf("heartbeat: %w", err)
 	}
 	if len(reply) != 3 {

@@ -126,6 +126,60 @@ test('/stats is true on every node: connects, closes, a killed node, a flush', {
   });
 });
 
+test('kill -9 of the leading node, and of it as soon as it is back', { timeout: 120_000 }, async (t) => {
+  await withCluster({ nodes: 3 }, async (cluster) => {
+    const clients = crowd(cluster, 60);
+    await connectAll(clients);
+    await agree(cluster, 2000, '60 connects');
+    const [first, ...others] = cluster.nodes;
+    const nodesAre = (n) => async () => {
+      const answers = await Promise.all(others.map((o) => cluster.stats(o)));
+      return answers.every((a) => a.nodes.length === n);
+    };
+    await new Promise((r) => { setTimeout(r, 3000); }); // nobody reaps right after its own start
+
+    await first.process.kill('SIGKILL');
+    t.diagnostic(`leader: ${await within(2000, 'kill -9 of the leader', nodesAre(2))} ms`);
+    await agree(cluster, 1000, 'without the leader');
+
+    for (let i = 0; i < 5; i++) {
+      cluster.startNode(first);
+      await until('it is back', async () => (await cluster.stats(others[0])).nodes.length === 3, { every: 5 });
+      await first.process.kill('SIGKILL');
+      t.diagnostic(`just back: ${await within(2000, 'kill -9 of a node just back', nodesAre(2))} ms`);
+    }
+    await agree(cluster, 1000, 'in the end');
+  });
+});
+
+test('a node frozen for 15 s is left out of /stats, and counts its sockets once when it goes on', { timeout: 120_000 }, async (t) => {
+  await withCluster({ nodes: 3 }, async (cluster) => {
+    const clients = crowd(cluster, 60);
+    await connectAll(clients);
+    await agree(cluster, 2000, '60 connects');
+    const [frozen, ...others] = cluster.nodes; // the one that leads
+    const left = clients.filter((c) => c.node !== frozen.name);
+    assert.ok(left.length < clients.length, 'the frozen node has clients');
+    const without = async () => {
+      const answers = await Promise.all(others.map((n) => cluster.stats(n)));
+      return answers.every((a) => JSON.stringify(figures(a)) === JSON.stringify(count(left)));
+    };
+
+    const since = performance.now();
+    frozen.process.child.kill('SIGSTOP');
+    try {
+      t.diagnostic(`frozen: ${await within(10_000, 'left out', without)} ms`);
+      await stays(15_000 - (performance.now() - since), 'left out', without);
+    } finally {
+      frozen.process.child.kill('SIGCONT');
+    }
+    t.diagnostic(`goes on: ${await agree(cluster, 3000, 'counted again')} ms`);
+    assert.equal(count(clients).connections, 60, 'no client was disconnected');
+    clients.forEach((c) => c.close());
+    await agree(cluster, 1000, 'all closed');
+  });
+});
+
 test('with Redis away /stats answers its last figures as stale, and is right again afterwards', { timeout: 90_000 }, async () => {
   await withCluster({ nodes: 1 }, async (cluster) => {
     const clients = crowd(cluster, 10);

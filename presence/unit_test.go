@@ -1,0 +1,204 @@
+package presence
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+)
+
+func TestConfigFaults(t *testing.T) {
+	good := DefaultConfig()
+	good.Node, good.Name = "a:1", "a"
+	require.NoError(t, good.Validate())
+	_, err := New(good, Deps{})
+	require.ErrorIs(t, err, ErrNoRedis)
+	bad := Config{Prefix: "x", Sharded: true, ReapBatch: maxBatch + 1, HeartbeatEvery: time.Second}
+	_, err = New(bad, Deps{})
+	for _, name := range []string{"Node", "Name", "LogKey", "FlushEvery", "HeartbeatDead", "Window", "ReapBatch", "Roles", "hash tag"} {
+		require.ErrorContains(t, err, name)
+	}
+}
+
+func TestFieldsKeepEveryName(t *testing.T) {
+	for _, k := range []key{
+		{"solicitud_1", "client", "u-1"},
+		{"", "", ""},
+		{"a|b", "c|", "|d%7C"},
+		{"{teloo}", "ä/ö", "é\u2028 \x00\xff"},
+	} {
+		for _, rooms := range []bool{false, true} {
+			got, ok := parseField(k.field(rooms), rooms)
+			want := k
+			if !rooms {
+				want.room = ""
+			}
+			require.True(t, ok)
+			require.Equal(t, want, got)
+		}
+	}
+	require.Equal(t, "solicitud_1|client|u-1", key{"solicitud_1", "client", "u-1"}.field(true))
+}
+
+func FuzzParseField(f *testing.F) {
+	f.Add("a|b", false)
+	f.Add("r|a|b", true)
+	f.Add("%zz|%41", false)
+	f.Add("||", true)
+	f.Fuzz(func(t *testing.T, s string, rooms bool) {
+		if k, ok := parseField(s, rooms); ok && k.field(rooms) != s {
+			t.Fatalf("%q became %q", s, k.field(rooms))
+		}
+	})
+}
+
+func FuzzParseNodes(f *testing.F) {
+	f.Add("a:1", `{"name":"a","reg":1,"beat":1.7e12}`)
+	f.Add("", "[]")
+	f.Fuzz(func(t *testing.T, id, raw string) {
+		for _, e := range parseNodes(map[string]string{id: raw}) {
+			if e.Reg == 0 {
+				t.Fatal("an entry without a registration")
+			}
+		}
+	})
+}
+
+func TestRunID(t *testing.T) {
+	require.Equal(t, "abc", runID("# Server\r\nredis_version:7\r\nrun_id:abc\r\nx:y\r\n"))
+	require.Empty(t, runID("# Server\r\n"))
+	require.Empty(t, runID(""))
+}
+
+func TestTableForgetsWhatIsGone(t *testing.T) {
+	var under atomic.Uint64
+	tb := newTable(time.Minute, &under)
+	k := key{"r", "client", "u"}
+	now := time.Now()
+
+	tb.add(k, 1)
+	tb.add(k, -1)
+	require.Empty(t, tb.take(10, false), "came and went between two flushes")
+	require.Empty(t, tb.records)
+
+	tb.add(k, 1)
+	c := tb.take(10, false)
+	require.True(t, c[0].fresh)
+	tb.add(k, -1)
+	tb.settle(c, applied, now)
+	c = tb.take(10, false)
+	require.Len(t, c, 1)
+	require.Zero(t, c[0].n)
+	tb.settle(c, unknown, now)
+	c = tb.take(10, false)
+	require.Len(t, c, 1, "a failed call is repeated")
+	tb.settle(c, refused, now)
+	tb.settle(tb.take(10, false), applied, now)
+	require.Len(t, tb.records, 1, "kept for the grace")
+	tb.forget(now.Add(59 * time.Second))
+	require.Len(t, tb.records, 1)
+	tb.forget(now.Add(time.Minute))
+	require.Empty(t, tb.records)
+	require.Empty(t, tb.dirty)
+	require.Empty(t, tb.leavers)
+
+	tb.add(k, -1)
+	require.EqualValues(t, 1, under.Load())
+	require.Zero(t, tb.total())
+}
+
+func TestTableWhoLeavesTwiceIsKeptOnce(t *testing.T) {
+	var under atomic.Uint64
+	tb := newTable(time.Minute, &under)
+	k := key{"r", "client", "u"}
+	now := time.Now()
+	for i := range 2 {
+		tb.add(k, 1)
+		tb.settle(tb.take(10, false), applied, now)
+		tb.add(k, -1)
+		tb.settle(tb.take(10, false), applied, now.Add(time.Duration(i)*30*time.Second))
+	}
+	tb.forget(now.Add(61 * time.Second))
+	require.Len(t, tb.records, 1)
+	tb.forget(now.Add(90 * time.Second))
+	require.Empty(t, tb.records)
+}
+
+func TestTableAfterAFlush(t *testing.T) {
+	var under atomic.Uint64
+	tb := newTable(time.Minute, &under)
+	now := time.Now()
+	there, gone, fresh := key{"r", "client", "there"}, key{"r", "client", "gone"}, key{"r", "client", "fresh"}
+	tb.add(there, 1)
+	tb.add(gone, 1)
+	tb.settle(tb.take(10, false), applied, now)
+	tb.add(gone, -1)
+	tb.add(fresh, 1)
+	tb.emptied(now)
+	held := tb.take(10, true)
+	require.Len(t, held, 2)
+	for _, c := range held {
+		require.True(t, c.known)
+		require.False(t, c.fresh)
+	}
+	tb.settle(held, applied, now)
+	require.Empty(t, tb.take(10, true))
+	c := tb.take(10, false)
+	require.Len(t, c, 1)
+	require.Equal(t, fresh, c[0].rec.key)
+	require.True(t, c[0].fresh)
+	tb.settle(c, applied, now)
+	tb.stranger(there, 5)
+	tb.stranger(key{"r", "client", "ghost"}, 5)
+	c = tb.take(10, false)
+	require.Len(t, c, 1)
+	require.Zero(t, c[0].n)
+}
+
+func TestNoAnnouncement(t *testing.T) {
+	p := &Presence{log: slog.New(slog.DiscardHandler)}
+	require.Empty(t, p.announcement(true, key{}))
+	p.deps.Announce = func(bool, Member) []string { return []string{"odd"} }
+	require.Empty(t, p.announcement(true, key{}))
+}
+
+func TestBackoffIsBounded(t *testing.T) {
+	for n := range 100 {
+		d := backoff(n, time.Second)
+		require.Positive(t, d)
+		require.LessOrEqual(t, d, time.Second)
+	}
+}
+
+func TestIncarnation(t *testing.T) {
+	require.EqualValues(t, 17, incarnation("a:b:17"))
+	require.Zero(t, incarnation("a"))
+	require.Zero(t, incarnation(""))
+}
+
+func TestPauseEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	pause(ctx, time.Hour)
+}
+
+func TestRefusalsAreTold(t *testing.T) {
+	require.NoError(t, notMissing(redis.Nil))
+	require.Error(t, notMissing(context.Canceled))
+	require.Error(t, notRefused(context.Canceled))
+}
+
+func BenchmarkConnectDisconnect(b *testing.B) {
+	var under atomic.Uint64
+	tb := newTable(0, &under)
+	k := key{role: "client", user: "u"}
+	b.ReportAllocs()
+	for b.Loop() {
+		tb.add(k, 1)
+		tb.add(k, -1)
+	}
+}

@@ -1,0 +1,63 @@
+package presence
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/teloo/realtime-gateway/deploy/redistest"
+)
+
+// newStepped returns a presence whose writer the test steps by itself; flushed is called after each call of it.
+func newStepped(t *testing.T, flushed func(p *Presence, rooms bool)) (*Presence, *writer, context.Context) {
+	t.Helper()
+	cfg := DefaultConfig()
+	cfg.Name, cfg.Node, cfg.ReapBatch = "a", "a:1", 10
+	p, err := New(cfg, Deps{Redis: redistest.Start(t).Client(), Announce: announce, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	p.hooks.flushed = func(rooms bool) { flushed(p, rooms) }
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	return p, newWriter(p), ctx
+}
+
+func TestATrickleDoesNotHoldTheWriter(t *testing.T) {
+	calls := 0
+	p, w, ctx := newStepped(t, func(p *Presence, rooms bool) {
+		calls++
+		p.Connect(fmt.Sprint("u", calls), "client")
+	})
+	p.Connect("u", "client")
+	p.Join(Member{"r1", "u", "client"})
+	require.NoError(t, w.step(ctx))
+	require.Equal(t, 2, calls, "what came meanwhile is gathered for the next time")
+	require.NoError(t, w.step(ctx))
+	require.Equal(t, 3, calls)
+}
+
+func TestUsersGoBeforeRoomMembers(t *testing.T) {
+	var order []bool
+	p, w, ctx := newStepped(t, func(p *Presence, rooms bool) {
+		order = append(order, rooms)
+		if len(order) == 3 {
+			p.Connect("late", "client")
+		}
+	})
+	for i := range 15 {
+		p.enterRoom(fmt.Sprint("u", i))
+		p.enterRoom(fmt.Sprint("v", i))
+		p.Connect(fmt.Sprint("u", i), "client")
+	}
+	require.NoError(t, w.step(ctx))
+	require.Equal(t, []bool{false, false, true, false, true, true}, order, "those of whom /stats tells wait for one call at most")
+	s, err := p.Stats(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 16, s.ConnectedUsers)
+	require.EqualValues(t, 30, p.deps.Redis.HLen(ctx, p.keys.room("r1")).Val())
+}
+
+func (p *Presence) enterRoom(user string) { p.Join(Member{"r1", user, "client"}) }
