@@ -10,9 +10,13 @@ import (
 	"time"
 )
 
-// solitaryMark is added to an entry's delivery count in the pending list while it is handled alone, so that whoever
-// claims it afterwards knows that its handler did not survive.
-const solitaryMark = 1_000_000
+const (
+	// solitaryMark is added to an entry's delivery count in the pending list while it is handled alone, so that whoever
+	// claims it afterwards knows that the handling did not end.
+	solitaryMark = 1_000_000
+	// mostMarks make an entry poison: one alone can be left by a node that ended for a reason of its own.
+	mostMarks = 2
+)
 
 // Bounds of a dead letter and of a log entry, in field/value pairs: Lua unpacks a few thousand values at most.
 const (
@@ -117,15 +121,11 @@ func (c *Consumer) deadEntry(d delivery, why *RejectError) *entry {
 		}
 		pairs = append(pairs, d.pairs[i], d.pairs[i+1])
 	}
-	number := d.number
-	if number >= solitaryMark {
-		number -= solitaryMark
-	}
 	pairs = append(pairs,
 		"dead_reason", why.Reason,
 		"dead_source_id", d.id,
 		"dead_node", c.cfg.Consumer,
-		"dead_deliveries", strconv.FormatInt(number, 10),
+		"dead_deliveries", strconv.FormatInt(d.number%solitaryMark, 10),
 		"dead_at", now.UTC().Format(time.RFC3339Nano),
 	)
 	if why.Err != nil {

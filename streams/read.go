@@ -177,7 +177,7 @@ func (c *Consumer) takeOver(ctx context.Context, got []delivery) {
 	}
 	c.backlog.add(c.handleAll(together))
 	for _, d := range alone {
-		if d.number > solitaryMark {
+		if d.number > mostMarks*solitaryMark {
 			c.backlog.add([]*entry{c.deadEntry(d, reject(ReasonPoison, "its handler did not survive it"))})
 			continue
 		}
@@ -195,9 +195,9 @@ func (c *Consumer) solitary(ctx context.Context, d delivery) *entry {
 	}
 	c.stats.solitary.Add(1)
 	e := c.handleOne(d, true)
-	// It may have to wait for its turn now, and its node may end meanwhile for a reason of its own: without the mark, so
+	// It may have to wait for its turn now, and its node may end meanwhile for a reason of its own: without marks, so
 	// that it is not taken for poison then.
-	c.markUntilAnswered(ctx, d.id, d.number)
+	c.markUntilAnswered(ctx, d.id, d.number%solitaryMark)
 	return e
 }
 

@@ -254,4 +254,3 @@ func rigEach(nodes []*rigNode, of func(Stats) uint64) uint64 {
 	}
 	return sum
 }
-
