@@ -153,9 +153,6 @@ func (c *Consumer) settle(reply commitReply) {
 	}
 }
 
-// maxRenewals keeps one renewal short for Redis.
-const maxRenewals = 512
-
 // renewWaiting renews what has waited for a quarter of MinIdle, so that waiting is never mistaken for dying. Entries that
 // are not this consumer's any more are dropped.
 func (c *Consumer) renewWaiting(ctx context.Context) {
@@ -169,14 +166,12 @@ func (c *Consumer) renewWaiting(ctx context.Context) {
 		c.nextRenew = now.Add(every / 4)
 		return
 	}
-	args := make([]any, 0, 2+len(stale))
-	args = append(args, c.cfg.Group, c.cfg.Consumer)
-	for _, e := range stale {
-		args = append(args, e.id)
+	ids := make([]string, len(stale))
+	for i, e := range stale {
+		ids[i] = e.id
 	}
-	gone, err := renewScript.Run(ctx, c.rdb, []string{c.keys.events}, args...).StringSlice()
+	gone, err := c.renew(ctx, ids)
 	if err != nil {
-		c.stats.redisErrors.Add(1)
 		c.nextRenew = now.Add(every / 4)
 		return
 	}

@@ -37,6 +37,9 @@ type Config struct {
 	Block time.Duration
 	// MinIdle is how long an entry must have been neither renewed nor delivered before any node reclaims it. Default 2 s.
 	MinIdle time.Duration
+	// HandleTimeout is how long one call of the handler may take. Beyond it, its goroutine is left alone, and what was read
+	// together is reclaimed like a dead node's. Default 30 s.
+	HandleTimeout time.Duration
 	// ReclaimEvery is the period of the search for such entries. Default 500 ms.
 	ReclaimEvery time.Duration
 	// TrimEvery is the period of the cluster-wide chores: trimming the event stream, deleting dead consumers. Default 5 s.
@@ -64,6 +67,7 @@ func DefaultConfig() Config {
 		BatchBytes:    1 << 20,
 		Block:         2 * time.Second,
 		MinIdle:       2 * time.Second,
+		HandleTimeout: 30 * time.Second,
 		ReclaimEvery:  500 * time.Millisecond,
 		TrimEvery:     5 * time.Second,
 		DedupeTTL:     10 * time.Minute,
@@ -102,8 +106,8 @@ func (c Config) Validate() error {
 		fault("MaxDeliveries %d must be 2 to %d", c.MaxDeliveries, solitaryMark-1)
 	}
 	for name, d := range map[string]time.Duration{
-		"Block": c.Block, "MinIdle": c.MinIdle, "ReclaimEvery": c.ReclaimEvery, "TrimEvery": c.TrimEvery,
-		"DedupeTTL": c.DedupeTTL, "GrantTTL": c.GrantTTL, "LogMaxAge": c.LogMaxAge, "StopTimeout": c.StopTimeout,
+		"Block": c.Block, "MinIdle": c.MinIdle, "HandleTimeout": c.HandleTimeout, "ReclaimEvery": c.ReclaimEvery,
+		"TrimEvery": c.TrimEvery, "DedupeTTL": c.DedupeTTL, "GrantTTL": c.GrantTTL, "LogMaxAge": c.LogMaxAge, "StopTimeout": c.StopTimeout,
 	} {
 		if d < time.Millisecond {
 			fault("%s %s must be at least 1ms", name, d)

@@ -54,6 +54,7 @@ func TestConfigNamesTheOneFault(t *testing.T) {
 		"deliveries as the mark":   {"MaxDeliveries", func(c *Config) { c.MaxDeliveries = solitaryMark }},
 		"block":                    {"Block", func(c *Config) { c.Block = time.Millisecond - 1 }},
 		"min idle":                 {"MinIdle", func(c *Config) { c.MinIdle = 0 }},
+		"handle":                   {"HandleTimeout", func(c *Config) { c.HandleTimeout = 0 }},
 		"reclaim":                  {"ReclaimEvery", func(c *Config) { c.ReclaimEvery = 0 }},
 		"trim":                     {"TrimEvery", func(c *Config) { c.TrimEvery = -time.Second }},
 		"dedupe":                   {"DedupeTTL", func(c *Config) { c.DedupeTTL = 0 }},

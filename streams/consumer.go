@@ -61,9 +61,10 @@ type Consumer struct {
 	lead     func() bool
 	log      *slog.Logger
 
-	backlog *backlog
-	stats   counters
-	departs chan string // identities to reclaim from
+	backlog   *backlog
+	handlings handlings
+	stats     counters
+	departs   chan string // identities to reclaim from
 
 	ran, running     atomic.Bool
 	readOK, commitOK atomic.Bool
@@ -141,6 +142,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	var producers, committer sync.WaitGroup
 	producersDone := make(chan struct{})
 	committer.Go(func() { c.commitLoop(work, producersDone) })
+	committer.Go(func() { c.renewLoop(work, producersDone) })
 	producers.Go(func() { c.readLoop(ctx) })
 	producers.Go(func() { c.claimLoop(ctx) })
 	producers.Go(func() { c.choreLoop(ctx) })

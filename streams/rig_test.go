@@ -67,6 +67,7 @@ func rigConfig(name string) Config {
 	cfg.Batch = 64
 	cfg.Block = 50 * time.Millisecond
 	cfg.MinIdle = 400 * time.Millisecond
+	cfg.HandleTimeout = 300 * time.Millisecond
 	cfg.ReclaimEvery = 50 * time.Millisecond
 	cfg.TrimEvery = time.Hour
 	cfg.StopTimeout = 2 * time.Second

@@ -37,7 +37,7 @@ func (c *Consumer) entries(ids ...string) []*entry {
 		at, _ := parseStreamID(id)
 		got[i] = delivery{id: id, at: at, pairs: rigEvent(`{}`), number: 1}
 	}
-	return c.handleAll(got)
+	return c.handleAll(got, c.handlings.begin(got))
 }
 
 func TestCommitStopsAtAnOlderEntryElsewhere(t *testing.T) {
