@@ -3,6 +3,7 @@ package streams
 import (
 	"bytes"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -116,7 +117,7 @@ func TestHandlerThatHangsIsGivenUp(t *testing.T) {
 	r.group()
 	before := r.publish(3)
 	evil := r.add(rigEvent(`{"n":3}`)...)
-	want := append(before, r.publish(3)...)
+	want := slices.Concat(before, r.publish(3))
 	s := &slow{id: evil, release: make(chan struct{})}
 	defer close(s.release)
 	var logged lines
@@ -148,4 +149,21 @@ func TestRunEndsThoughAHandlerHangs(t *testing.T) {
 	n.stop()
 	require.Equal(t, StateStopped, n.State())
 	require.Len(t, r.pending(), 1)
+}
+
+// Somebody trims what waits for an older entry: its content is in memory, so it is relayed all the same.
+func TestTrimmedWhileWaitingIsRelayed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.group()
+	ids := r.publish(5)
+	require.Len(t, r.ghostReads("ghost:1", 1), 1)
+	n := r.start("a:1", func(c *Config, _ *Deps) { c.ReclaimEvery = time.Hour })
+	r.eventually("held", func() bool { return n.Stats().Backlog == 4 })
+	require.NoError(t, r.rdb.XDel(t.Context(), r.keys.events, ids[2]).Err())
+	before := n.Stats().Renewed
+	r.eventually("renewed", func() bool { return n.Stats().Renewed >= before+12 })
+	require.NoError(t, r.rdb.XAck(t.Context(), r.keys.events, "gateway", ids[0]).Err())
+	r.settled(ids[1:])
+	require.Zero(t, n.Stats().Superseded)
 }

@@ -125,6 +125,27 @@ func TestRenewKeepsCountsAndNamesWhatIsLost(t *testing.T) {
 	require.Equal(t, "ghost:1", pending[2].Consumer)
 }
 
+func TestTrimmedEntriesStayPending(t *testing.T) {
+	r := newRig(t)
+	r.group()
+	r.addAt("1-1", "1-2")
+	r.ghostReads("a:1", 2)
+	require.NoError(t, r.rdb.XDel(t.Context(), r.keys.events, "1-1").Err())
+	c := r.scripted()
+	gone, err := c.renew(t.Context(), []string{"1-1", "1-2"})
+	require.NoError(t, err)
+	require.Empty(t, gone)
+	marked, err := c.mark(t.Context(), "1-1", 7)
+	require.NoError(t, err)
+	require.True(t, marked, "it can be handled, though not marked")
+	pending := r.pending()
+	require.Len(t, pending, 2)
+	require.Equal(t, int64(1), pending[0].RetryCount)
+	reply, err := c.runCommit(t.Context(), c.entries("1-1", "1-2"))
+	require.NoError(t, err)
+	require.Equal(t, "rr", reply.outcomes)
+}
+
 func TestClaimsBringCountsAndLosses(t *testing.T) {
 	r := newRig(t)
 	r.group()
