@@ -143,13 +143,23 @@ func (c *Consumer) settle(reply commitReply) {
 	if len(ids) > 0 {
 		c.backlog.remove(ids)
 	}
-	if reply.cut > 0 {
-		c.stats.logCut.Add(uint64(reply.cut))
-		if now := time.Now(); now.Sub(c.cutWarned) > time.Minute {
-			c.cutWarned = now
-			c.log.Warn("the log's cap removes entries that are still wanted: raise LOG_MAX_ENTRIES",
-				"cap", c.cfg.LogMaxEntries, "age", c.cfg.LogMaxAge)
-		}
+	c.noteCuts(reply)
+}
+
+// noteCuts counts what the caps removed and warns of it once a minute at most.
+func (c *Consumer) noteCuts(reply commitReply) {
+	c.stats.logCut.Add(uint64(reply.cut))
+	c.stats.deadCut.Add(uint64(reply.deadCut))
+	now := time.Now()
+	if reply.cut > 0 && now.Sub(c.cutWarned) > time.Minute {
+		c.cutWarned = now
+		c.log.Warn("the log's cap removes entries that are still wanted: raise LOG_MAX_ENTRIES",
+			"cap", c.cfg.LogMaxEntries, "age", c.cfg.LogMaxAge)
+	}
+	if reply.deadCut > 0 && now.Sub(c.deadWarned) > time.Minute {
+		c.deadWarned = now
+		c.log.Warn("the oldest dead letters are removed: look into them, or raise DEAD_MAX_ENTRIES",
+			"cap", c.cfg.DeadMaxEntries)
 	}
 }
 

@@ -136,6 +136,34 @@ func TestCommitGrantsUntilExpiryAndNeverShortens(t *testing.T) {
 	require.InDelta(t, far, r.rdb.ZScore(t.Context(), r.keys.grants+"7", "longer").Val(), 0)
 }
 
+func TestCommitSweepsAndIndexesWhatItGrants(t *testing.T) {
+	r := newRig(t)
+	ctx := t.Context()
+	r.group()
+	r.addAt("1-1", "1-2")
+	r.ghostReads("a:1", 2)
+	c := r.scripted()
+	now := r.rdb.Time(ctx).Val().UnixMilli()
+	const far = 9e15
+	for _, solicitud := range []string{"7", "8", "untouched"} {
+		require.NoError(t, r.rdb.ZAdd(ctx, r.keys.grants+solicitud,
+			redis.Z{Score: float64(now), Member: "expired"}, redis.Z{Score: float64(now + 3_600_000), Member: "valid"}).Err())
+	}
+	require.NoError(t, r.rdb.ZAdd(ctx, r.keys.grantIndex, redis.Z{Score: far, Member: "8"}).Err())
+	relay := Relay{Log: []string{"a", "b"}, Grants: []Grant{{"7", "u"}, {"8", "u"}, {"a/b", "u"}, {"7", "v"}}}
+	reply, err := c.runCommit(ctx, c.unitLog(relay, "1-1", "", "1-2", ""))
+	require.NoError(t, err)
+	require.Equal(t, commitReply{outcomes: "rr"}, reply)
+	require.ElementsMatch(t, []string{"valid", "u", "v"}, r.rdb.ZRange(ctx, r.keys.grants+"7", 0, -1).Val())
+	require.ElementsMatch(t, []string{"valid", "u"}, r.rdb.ZRange(ctx, r.keys.grants+"8", 0, -1).Val())
+	require.ElementsMatch(t, []string{"expired", "valid"}, r.rdb.ZRange(ctx, r.keys.grants+"untouched", 0, -1).Val())
+	require.Equal(t, []string{"7", "a%2Fb", "8"}, r.rdb.ZRange(ctx, r.keys.grantIndex, 0, -1).Val())
+	expiry := r.rdb.ZScore(ctx, r.keys.grants+"7", "u").Val()
+	require.InDelta(t, expiry, r.rdb.ZScore(ctx, r.keys.grantIndex, "7").Val(), 0)
+	require.InDelta(t, far, r.rdb.ZScore(ctx, r.keys.grantIndex, "8").Val(), 0, "never lowered here")
+	require.Equal(t, time.Duration(-1), r.rdb.TTL(ctx, r.keys.grants+"7").Val(), "a TTL would take later grants along")
+}
+
 func TestCommitStopsAtARefusedDeadLetter(t *testing.T) {
 	r := newRig(t)
 	r.group()
@@ -185,17 +213,54 @@ func TestCommitOfNothingPendingChangesNothing(t *testing.T) {
 func TestCommitCapsTheLog(t *testing.T) {
 	r := rigAt(t, redistest.Start(t, "--stream-node-max-entries", "1").Addr()) // so that trimming is exact
 	r.group()
-	r.addAt("1-1", "1-2", "1-3", "1-4", "1-5")
-	r.ghostReads("a:1", 5)
+	r.addAt("1-1", "1-2", "1-3", "1-4", "1-5", "1-6")
+	r.ghostReads("a:1", 6)
 	c := r.scripted()
 	c.cfg.LogMaxEntries = 3
 	reply, err := c.runCommit(t.Context(), c.entries("1-1", "1-2", "1-3"))
 	require.NoError(t, err)
 	require.Equal(t, commitReply{outcomes: "rrr"}, reply, "the cap itself is allowed")
-	reply, err = c.runCommit(t.Context(), c.entries("1-4", "1-5"))
+	reply, err = c.runCommit(t.Context(), c.entries("1-4"))
+	require.NoError(t, err)
+	require.Equal(t, commitReply{outcomes: "r", cut: 1}, reply, "one more is not")
+	require.Equal(t, []string{"1-2", "1-3", "1-4"}, r.relayed())
+	reply, err = c.runCommit(t.Context(), c.entries("1-5", "1-6"))
 	require.NoError(t, err)
 	require.Equal(t, commitReply{outcomes: "rr", cut: 2}, reply)
-	require.Equal(t, []string{"1-3", "1-4", "1-5"}, r.relayed())
+	require.Equal(t, []string{"1-4", "1-5", "1-6"}, r.relayed())
+}
+
+func TestCommitCapsTheDeadLetters(t *testing.T) {
+	r := rigAt(t, redistest.Start(t, "--stream-node-max-entries", "1").Addr()) // so that trimming is exact
+	r.group()
+	ids := []string{"1-1", "1-2", "1-3", "1-4", "1-5", "1-6", "1-7"}
+	r.addAt(ids...)
+	r.ghostReads("a:1", 7)
+	c := r.scripted()
+	c.cfg.DeadMaxEntries = 3
+	died := func(ids ...string) (out []*entry) {
+		for _, id := range ids {
+			at, _ := parseStreamID(id)
+			out = append(out, c.deadEntry(delivery{id: id, at: at, number: 1}, reject("why", "detail")))
+		}
+		return out
+	}
+	reply, err := c.runCommit(t.Context(), died("1-1", "1-2", "1-3"))
+	require.NoError(t, err)
+	require.Equal(t, commitReply{outcomes: "ddd"}, reply, "the cap itself is allowed")
+	reply, err = c.runCommit(t.Context(), died("1-4"))
+	require.NoError(t, err)
+	require.Equal(t, commitReply{outcomes: "d", deadCut: 1}, reply, "one more is not")
+	require.Len(t, r.dead(), 3)
+	require.Equal(t, "1-2", r.dead()[0].Values["dead_source_id"])
+	c.cfg.DeadMaxEntries = 1
+	reply, err = c.runCommit(t.Context(), c.entries("1-5"))
+	require.NoError(t, err)
+	require.Equal(t, commitReply{outcomes: "r"}, reply, "only a dead letter displaces dead letters")
+	reply, err = c.runCommit(t.Context(), append(c.entries("1-6"), died("1-7")...))
+	require.NoError(t, err)
+	require.Equal(t, commitReply{outcomes: "rd", deadCut: 3}, reply)
+	require.Equal(t, "1-7", r.dead()[0].Values["dead_source_id"])
 }
 
 func TestCommitTrimsTheLogByAge(t *testing.T) {

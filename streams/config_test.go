@@ -18,7 +18,7 @@ func unitConfig() Config {
 func TestConfigBounds(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"smallest": func(c *Config) {
-			c.Batch, c.BatchBytes, c.LogMaxEntries, c.MaxDeliveries, c.Block = 1, 1, 1, 2, time.Millisecond
+			c.Batch, c.BatchBytes, c.LogMaxEntries, c.DeadMaxEntries, c.MaxDeliveries, c.Block = 1, 1, 1, 1, 2, time.Millisecond
 		},
 		"largest":     func(c *Config) { c.Batch, c.MaxDeliveries = maxBatch, solitaryMark-1 },
 		"longest id":  func(c *Config) { c.Consumer = strings.Repeat("x", maxIDBytes) },
@@ -50,6 +50,7 @@ func TestConfigNamesTheOneFault(t *testing.T) {
 		"batch too large":          {"Batch ", func(c *Config) { c.Batch = maxBatch + 1 }},
 		"batch bytes":              {"BatchBytes", func(c *Config) { c.BatchBytes = 0 }},
 		"log cap":                  {"LogMaxEntries", func(c *Config) { c.LogMaxEntries = 0 }},
+		"dead cap":                 {"DeadMaxEntries", func(c *Config) { c.DeadMaxEntries = 0 }},
 		"deliveries too few":       {"MaxDeliveries", func(c *Config) { c.MaxDeliveries = 1 }},
 		"deliveries as the mark":   {"MaxDeliveries", func(c *Config) { c.MaxDeliveries = solitaryMark }},
 		"block":                    {"Block", func(c *Config) { c.Block = time.Millisecond - 1 }},
@@ -76,6 +77,6 @@ func TestConfigNamesTheOneFault(t *testing.T) {
 func TestKeysShareTheHashTag(t *testing.T) {
 	require.Equal(t, keys{
 		events: "{teloo}:events", log: "{teloo}:log", dead: "{teloo}:dead", committed: "{teloo}:committed",
-		seen: "{teloo}:seen:", grants: "{teloo}:grants:",
+		seen: "{teloo}:seen:", grants: "{teloo}:grants:", grantIndex: "{teloo}:grants",
 	}, newKeys(DefaultConfig().Prefix))
 }

@@ -75,6 +75,7 @@ type Consumer struct {
 	batch            []*entry   // owned by the commit loop; scratch
 	nextRenew        time.Time  // owned by the commit loop
 	cutWarned        time.Time  // owned by the commit loop
+	deadWarned       time.Time  // owned by the commit loop
 }
 
 // New checks cfg and deps. The error wraps ErrConfig.

@@ -86,6 +86,7 @@ type Config struct {
 
 	RecoveryWindow time.Duration `env:"RECOVERY_WINDOW" envDefault:"2m"`
 	LogMaxEntries  int64         `env:"LOG_MAX_ENTRIES" envDefault:"500000"`
+	DeadMaxEntries int64         `env:"DEAD_MAX_ENTRIES" envDefault:"100000"`
 	GrantTTL       time.Duration `env:"GRANT_TTL"       envDefault:"720h"`
 	DedupeTTL      time.Duration `env:"DEDUPE_TTL"      envDefault:"10m"`
 
