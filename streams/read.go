@@ -12,6 +12,7 @@ import (
 
 // readLoop reads new entries, handles them and adds them to the backlog, while that is short.
 func (c *Consumer) readLoop(ctx context.Context) {
+	defer c.reader.close()
 	fault := faultPause()
 	ready := false // the group was seen
 	for ctx.Err() == nil {
@@ -81,7 +82,7 @@ func (c *Consumer) read(ctx context.Context) ([]delivery, error) {
 	cmd := redis.NewCmd(ctx, "xreadgroup", "group", c.cfg.Group, c.cfg.Consumer, "count", c.cfg.Batch,
 		"block", c.block.Milliseconds(), "streams", c.keys.events, ">")
 	cmd.SetFirstKeyPos(9)
-	err := c.blocking.Process(ctx, cmd)
+	err := c.reader.process(ctx, cmd)
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
