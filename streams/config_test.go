@@ -15,6 +15,19 @@ func unitConfig() Config {
 	return cfg
 }
 
+func TestConfigNamesEveryFault(t *testing.T) {
+	err := Config{}.Validate()
+	require.ErrorIs(t, err, ErrConfig)
+	for _, field := range []string{"Prefix", "Group", "Consumer", "Batch", "BatchBytes", "LogMaxEntries", "MaxDeliveries", "Block", "StopTimeout"} {
+		require.ErrorContains(t, err, field)
+	}
+	cfg := DefaultConfig()
+	cfg.Consumer = "n:1"
+	require.NoError(t, cfg.Validate())
+	_, err = New(cfg, Deps{})
+	require.ErrorIs(t, err, ErrConfig)
+}
+
 func TestConfigBounds(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"smallest": func(c *Config) {
