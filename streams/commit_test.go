@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -137,7 +138,13 @@ func TestCommitGrantsUntilExpiryAndNeverShortens(t *testing.T) {
 }
 
 func TestCommitSweepsAndIndexesWhatItGrants(t *testing.T) {
-	r := newRig(t)
+	for name, addr := range map[string]string{"redis": redistest.Start(t).Addr(), "miniredis": miniredis.RunT(t).Addr()} {
+		t.Run(name, func(t *testing.T) { testGrantSweep(t, rigAt(t, addr)) })
+	}
+}
+
+func testGrantSweep(t *testing.T, r *rig) {
+	t.Helper()
 	ctx := t.Context()
 	r.group()
 	r.addAt("1-1", "1-2")

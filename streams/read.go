@@ -184,6 +184,9 @@ func (c *Consumer) recoverOwn(ctx context.Context) error {
 
 // takeOver handles claimed entries according to how often they were delivered.
 func (c *Consumer) takeOver(ctx context.Context, got []delivery) {
+	if len(got) == 0 {
+		return
+	}
 	c.stats.reclaimed.Add(uint64(len(got)))
 	var together, alone []delivery
 	for _, d := range got {
