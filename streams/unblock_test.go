@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -93,4 +94,51 @@ func TestUnblockingLosesNothing(t *testing.T) {
 	r.start("last:1")
 	r.settled(ids)
 	require.Zero(t, rigEach(r.nodes, func(s Stats) uint64 { return s.Reclaimed }))
+}
+
+// The stream's slot may move to another server while a connection to the old one is held.
+func TestReadsFollowTheirSlot(t *testing.T) {
+	t.Parallel()
+	servers := []*redistest.Server{
+		redistest.Start(t, "--cluster-enabled", "yes"), redistest.Start(t, "--cluster-enabled", "yes"),
+	}
+	r := rigAt(t, servers[0].Addr())
+	from, to := r.rdb, servers[1].Client()
+	host, port, err := net.SplitHostPort(servers[1].Addr())
+	require.NoError(t, err)
+	require.NoError(t, from.ClusterMeet(t.Context(), host, port).Err())
+	require.NoError(t, from.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err())
+	r.eventually("cluster formed", func() bool {
+		return from.Exists(t.Context(), r.keys.events).Err() == nil &&
+			strings.Contains(to.ClusterNodes(t.Context()).Val(), "0-16383")
+	})
+	client := func() *redis.ClusterClient {
+		u := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{r.addr}, MaxRetries: -1})
+		t.Cleanup(func() { _ = u.Close() })
+		return u
+	}
+	n := r.start("a:1", func(_ *Config, d *Deps) { d.Redis, d.Blocking = client(), client() })
+	r.settled(r.publish(10))
+	require.NoError(t, from.Del(t.Context(), r.keys.events, r.keys.log, r.keys.committed).Err())
+
+	slot := from.ClusterKeySlot(t.Context(), r.keys.events).Val()
+	id := to.ClusterMyID(t.Context()).Val()
+	for _, server := range []*redis.Client{to, from} {
+		r.eventually("slot given away", func() bool {
+			_ = from.Del(t.Context(), r.keys.events, r.keys.log, r.keys.committed).Err() // the consumer creates them again
+			return server.Do(t.Context(), "CLUSTER", "SETSLOT", slot, "NODE", id).Err() == nil
+		})
+	}
+	r.rdb = to
+	before := n.Stats().Relayed
+	var ids []string
+	r.eventually("written on the new server", func() bool {
+		got, err := to.XAdd(t.Context(), &redis.XAddArgs{Stream: r.keys.events, Values: rigEvent("{}")}).Result()
+		if err == nil {
+			ids = append(ids, got)
+		}
+		return len(ids) >= 5
+	})
+	r.eventually("relayed there", func() bool { return n.Stats().Relayed >= before+uint64(len(ids)) })
+	require.Subset(t, r.relayed(), ids)
 }
