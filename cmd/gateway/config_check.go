@@ -177,6 +177,7 @@ func (c Config) checkClients(k *checker) {
 func (c Config) checkEvents(k *checker) {
 	within(k, "RECOVERY_WINDOW", c.RecoveryWindow, time.Second, time.Hour)
 	atLeast(k, "LOG_MAX_ENTRIES", c.LogMaxEntries, 1000)
+	atLeast(k, "DEAD_MAX_ENTRIES", c.DeadMaxEntries, 1000)
 	atLeast(k, "GRANT_TTL", c.GrantTTL, time.Minute)
 	within(k, "DEDUPE_TTL", c.DedupeTTL, time.Second, 7*24*time.Hour)
 }

@@ -35,6 +35,7 @@ type parts struct {
 
 	gossip   *gossip.Gossip // nil: a cluster without gossip
 	verifier *auth.Verifier
+	grants   *auth.Grants
 	cluster  *adapter.Cluster
 	presence *presence.Presence
 	node     *node.Node
@@ -118,8 +119,9 @@ func (p *parts) buildNode(_ context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	p.grants = auth.NewGrants(p.commands, p.cfg.RedisPrefix, log)
 	p.node, err = node.New(p.cfg.nodeConfig(), node.Deps{
-		Adapter: p.cluster, Verifier: p.verifier, Grants: auth.NewGrants(p.commands, p.cfg.RedisPrefix),
+		Adapter: p.cluster, Verifier: p.verifier, Grants: p.grants,
 		Policy: p.cfg.subscribePolicy(), Presence: p.presence, Budget: budget, Log: log,
 	})
 	return err

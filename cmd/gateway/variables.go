@@ -72,6 +72,7 @@ var variables = []variable{
 
 	{Name: "RECOVERY_WINDOW", Group: "Events", Example: "2m", Doc: "How far back the log reaches at least: it is kept twice as long. 1s to 1h."},
 	{Name: "LOG_MAX_ENTRIES", Example: "500000", Doc: "Entries of the log at most, whatever the window. 1,000 or more."},
+	{Name: "DEAD_MAX_ENTRIES", Example: "100000", Doc: "Dead letters kept at most; the oldest go. 1,000 or more."},
 	{Name: "GRANT_TTL", Example: "720h", Doc: "How long a grant to a solicitud's room lasts after it was last given. 1m or more."},
 	{Name: "DEDUPE_TTL", Example: "10m", Doc: "How long an `event_id` is remembered. 1s to 168h."},
 
