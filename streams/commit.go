@@ -143,18 +143,25 @@ func (c *Consumer) settle(reply commitReply) {
 	if len(ids) > 0 {
 		c.backlog.remove(ids)
 	}
-	if reply.cut > 0 {
-		c.stats.logCut.Add(uint64(reply.cut))
-		if now := time.Now(); now.Sub(c.cutWarned) > time.Minute {
-			c.cutWarned = now
-			c.log.Warn("the log's cap removes entries that are still wanted: raise LOG_MAX_ENTRIES",
-				"cap", c.cfg.LogMaxEntries, "age", c.cfg.LogMaxAge)
-		}
-	}
+	c.noteCuts(reply)
 }
 
-// maxRenewals keeps one renewal short for Redis.
-const maxRenewals = 512
+// noteCuts counts what the caps removed and warns of it once a minute at most.
+func (c *Consumer) noteCuts(reply commitReply) {
+	c.stats.logCut.Add(uint64(reply.cut))
+	c.stats.deadCut.Add(uint64(reply.deadCut))
+	now := time.Now()
+	if reply.cut > 0 && now.Sub(c.cutWarned) > time.Minute {
+		c.cutWarned = now
+		c.log.Warn("the log's cap removes entries that are still wanted: raise LOG_MAX_ENTRIES",
+			"cap", c.cfg.LogMaxEntries, "age", c.cfg.LogMaxAge)
+	}
+	if reply.deadCut > 0 && now.Sub(c.deadWarned) > time.Minute {
+		c.deadWarned = now
+		c.log.Warn("the oldest dead letters are removed: look into them, or raise DEAD_MAX_ENTRIES",
+			"cap", c.cfg.DeadMaxEntries)
+	}
+}
 
 // renewWaiting renews what has waited for a quarter of MinIdle, so that waiting is never mistaken for dying. Entries that
 // are not this consumer's any more are dropped.
@@ -169,14 +176,12 @@ func (c *Consumer) renewWaiting(ctx context.Context) {
 		c.nextRenew = now.Add(every / 4)
 		return
 	}
-	args := make([]any, 0, 2+len(stale))
-	args = append(args, c.cfg.Group, c.cfg.Consumer)
-	for _, e := range stale {
-		args = append(args, e.id)
+	ids := make([]string, len(stale))
+	for i, e := range stale {
+		ids[i] = e.id
 	}
-	gone, err := renewScript.Run(ctx, c.rdb, []string{c.keys.events}, args...).StringSlice()
+	gone, err := c.renew(ctx, ids)
 	if err != nil {
-		c.stats.redisErrors.Add(1)
 		c.nextRenew = now.Add(every / 4)
 		return
 	}

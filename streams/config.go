@@ -37,6 +37,9 @@ type Config struct {
 	Block time.Duration
 	// MinIdle is how long an entry must have been neither renewed nor delivered before any node reclaims it. Default 2 s.
 	MinIdle time.Duration
+	// HandleTimeout is how long one call of the handler may take. Beyond it, its goroutine is left alone, and what was read
+	// together is reclaimed like a dead node's. Default 30 s.
+	HandleTimeout time.Duration
 	// ReclaimEvery is the period of the search for such entries. Default 500 ms.
 	ReclaimEvery time.Duration
 	// TrimEvery is the period of the cluster-wide chores: trimming the event stream, deleting dead consumers. Default 5 s.
@@ -51,6 +54,8 @@ type Config struct {
 	StopTimeout time.Duration
 	// LogMaxEntries caps the log, in entries; cutting into LogMaxAge is counted and warned of. Default 500,000.
 	LogMaxEntries int64
+	// DeadMaxEntries caps the dead letters, in entries; the oldest go, counted and warned of. Default 100,000.
+	DeadMaxEntries int64
 	// MaxDeliveries is the delivery from which an entry is handled alone, at least 2. Default 3.
 	MaxDeliveries int
 }
@@ -58,20 +63,22 @@ type Config struct {
 // DefaultConfig returns the defaults. Consumer is left empty: it must be the node's own.
 func DefaultConfig() Config {
 	return Config{
-		Prefix:        "{teloo}",
-		Group:         "gateway",
-		Batch:         256,
-		BatchBytes:    1 << 20,
-		Block:         2 * time.Second,
-		MinIdle:       2 * time.Second,
-		ReclaimEvery:  500 * time.Millisecond,
-		TrimEvery:     5 * time.Second,
-		DedupeTTL:     10 * time.Minute,
-		GrantTTL:      720 * time.Hour,
-		LogMaxAge:     4 * time.Minute,
-		StopTimeout:   5 * time.Second,
-		LogMaxEntries: 500_000,
-		MaxDeliveries: 3,
+		Prefix:         "{teloo}",
+		Group:          "gateway",
+		Batch:          256,
+		BatchBytes:     1 << 20,
+		Block:          2 * time.Second,
+		MinIdle:        2 * time.Second,
+		HandleTimeout:  30 * time.Second,
+		ReclaimEvery:   500 * time.Millisecond,
+		TrimEvery:      5 * time.Second,
+		DedupeTTL:      10 * time.Minute,
+		GrantTTL:       720 * time.Hour,
+		LogMaxAge:      4 * time.Minute,
+		StopTimeout:    5 * time.Second,
+		LogMaxEntries:  500_000,
+		DeadMaxEntries: 100_000,
+		MaxDeliveries:  3,
 	}
 }
 
@@ -98,12 +105,15 @@ func (c Config) Validate() error {
 	if c.LogMaxEntries < 1 {
 		fault("LogMaxEntries %d must be positive", c.LogMaxEntries)
 	}
+	if c.DeadMaxEntries < 1 {
+		fault("DeadMaxEntries %d must be positive", c.DeadMaxEntries)
+	}
 	if c.MaxDeliveries < 2 || c.MaxDeliveries >= solitaryMark {
 		fault("MaxDeliveries %d must be 2 to %d", c.MaxDeliveries, solitaryMark-1)
 	}
 	for name, d := range map[string]time.Duration{
-		"Block": c.Block, "MinIdle": c.MinIdle, "ReclaimEvery": c.ReclaimEvery, "TrimEvery": c.TrimEvery,
-		"DedupeTTL": c.DedupeTTL, "GrantTTL": c.GrantTTL, "LogMaxAge": c.LogMaxAge, "StopTimeout": c.StopTimeout,
+		"Block": c.Block, "MinIdle": c.MinIdle, "HandleTimeout": c.HandleTimeout, "ReclaimEvery": c.ReclaimEvery,
+		"TrimEvery": c.TrimEvery, "DedupeTTL": c.DedupeTTL, "GrantTTL": c.GrantTTL, "LogMaxAge": c.LogMaxAge, "StopTimeout": c.StopTimeout,
 	} {
 		if d < time.Millisecond {
 			fault("%s %s must be at least 1ms", name, d)
@@ -117,16 +127,17 @@ const maxBatch = 1000
 
 // keys are the Redis keys of one prefix.
 type keys struct {
-	events, log, dead, committed, seen, grants string
+	events, log, dead, committed, seen, grants, grantIndex string
 }
 
 func newKeys(prefix string) keys {
 	return keys{
-		events:    prefix + ":events",
-		log:       prefix + ":log",
-		dead:      prefix + ":dead",
-		committed: prefix + ":committed",
-		seen:      prefix + ":seen:",
-		grants:    prefix + ":grants:",
+		events:     prefix + ":events",
+		log:        prefix + ":log",
+		dead:       prefix + ":dead",
+		committed:  prefix + ":committed",
+		seen:       prefix + ":seen:",
+		grants:     prefix + ":grants:",
+		grantIndex: prefix + ":grants",
 	}
 }

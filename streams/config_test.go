@@ -15,10 +15,23 @@ func unitConfig() Config {
 	return cfg
 }
 
+func TestConfigNamesEveryFault(t *testing.T) {
+	err := Config{}.Validate()
+	require.ErrorIs(t, err, ErrConfig)
+	for _, field := range []string{"Prefix", "Group", "Consumer", "Batch", "BatchBytes", "LogMaxEntries", "MaxDeliveries", "Block", "StopTimeout"} {
+		require.ErrorContains(t, err, field)
+	}
+	cfg := DefaultConfig()
+	cfg.Consumer = "n:1"
+	require.NoError(t, cfg.Validate())
+	_, err = New(cfg, Deps{})
+	require.ErrorIs(t, err, ErrConfig)
+}
+
 func TestConfigBounds(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"smallest": func(c *Config) {
-			c.Batch, c.BatchBytes, c.LogMaxEntries, c.MaxDeliveries, c.Block = 1, 1, 1, 2, time.Millisecond
+			c.Batch, c.BatchBytes, c.LogMaxEntries, c.DeadMaxEntries, c.MaxDeliveries, c.Block = 1, 1, 1, 1, 2, time.Millisecond
 		},
 		"largest":     func(c *Config) { c.Batch, c.MaxDeliveries = maxBatch, solitaryMark-1 },
 		"longest id":  func(c *Config) { c.Consumer = strings.Repeat("x", maxIDBytes) },
@@ -50,10 +63,12 @@ func TestConfigNamesTheOneFault(t *testing.T) {
 		"batch too large":          {"Batch ", func(c *Config) { c.Batch = maxBatch + 1 }},
 		"batch bytes":              {"BatchBytes", func(c *Config) { c.BatchBytes = 0 }},
 		"log cap":                  {"LogMaxEntries", func(c *Config) { c.LogMaxEntries = 0 }},
+		"dead cap":                 {"DeadMaxEntries", func(c *Config) { c.DeadMaxEntries = 0 }},
 		"deliveries too few":       {"MaxDeliveries", func(c *Config) { c.MaxDeliveries = 1 }},
 		"deliveries as the mark":   {"MaxDeliveries", func(c *Config) { c.MaxDeliveries = solitaryMark }},
 		"block":                    {"Block", func(c *Config) { c.Block = time.Millisecond - 1 }},
 		"min idle":                 {"MinIdle", func(c *Config) { c.MinIdle = 0 }},
+		"handle":                   {"HandleTimeout", func(c *Config) { c.HandleTimeout = 0 }},
 		"reclaim":                  {"ReclaimEvery", func(c *Config) { c.ReclaimEvery = 0 }},
 		"trim":                     {"TrimEvery", func(c *Config) { c.TrimEvery = -time.Second }},
 		"dedupe":                   {"DedupeTTL", func(c *Config) { c.DedupeTTL = 0 }},
@@ -75,6 +90,6 @@ func TestConfigNamesTheOneFault(t *testing.T) {
 func TestKeysShareTheHashTag(t *testing.T) {
 	require.Equal(t, keys{
 		events: "{teloo}:events", log: "{teloo}:log", dead: "{teloo}:dead", committed: "{teloo}:committed",
-		seen: "{teloo}:seen:", grants: "{teloo}:grants:",
+		seen: "{teloo}:seen:", grants: "{teloo}:grants:", grantIndex: "{teloo}:grants",
 	}, newKeys(DefaultConfig().Prefix))
 }

@@ -51,19 +51,20 @@ const (
 
 // Consumer is one node's part in the group. Run it once.
 type Consumer struct {
-	cfg      Config
-	keys     keys
-	rdb      redis.UniversalClient
-	blocking redis.UniversalClient
-	block    time.Duration
-	handle   HandleFunc
-	gone     func(string) bool
-	lead     func() bool
-	log      *slog.Logger
+	cfg    Config
+	keys   keys
+	rdb    redis.UniversalClient
+	reader blockingReader
+	block  time.Duration
+	handle HandleFunc
+	gone   func(string) bool
+	lead   func() bool
+	log    *slog.Logger
 
-	backlog *backlog
-	stats   counters
-	departs chan string // identities to reclaim from
+	backlog   *backlog
+	handlings handlings
+	stats     counters
+	departs   chan string // identities to reclaim from
 
 	ran, running     atomic.Bool
 	readOK, commitOK atomic.Bool
@@ -74,6 +75,7 @@ type Consumer struct {
 	batch            []*entry   // owned by the commit loop; scratch
 	nextRenew        time.Time  // owned by the commit loop
 	cutWarned        time.Time  // owned by the commit loop
+	deadWarned       time.Time  // owned by the commit loop
 }
 
 // New checks cfg and deps. The error wraps ErrConfig.
@@ -86,11 +88,12 @@ func New(cfg Config, deps Deps) (*Consumer, error) {
 	}
 	c := &Consumer{
 		cfg: cfg, keys: newKeys(cfg.Prefix),
-		rdb: deps.Redis, blocking: deps.Blocking, block: cfg.Block,
+		rdb: deps.Redis, block: cfg.Block,
 		handle: deps.Handle, gone: deps.Gone, lead: deps.Lead, log: deps.Log,
 		backlog: newBacklog(),
 		departs: make(chan string, maxDeparts),
 	}
+	c.reader.client, c.reader.key = deps.Blocking, c.keys.events
 	c.stats.dead = make(map[string]uint64)
 	if c.gone == nil {
 		c.gone = func(string) bool { return false }
@@ -126,8 +129,8 @@ func readTimeout(client redis.UniversalClient) time.Duration {
 }
 
 // Run consumes until ctx ends. Then it reads no more, settles what it holds, for at most StopTimeout, deletes its own
-// consumer if nothing is pending on it, and returns nil. A blocking read is not interrupted, so Run may take Block
-// longer. It waits for a Redis that is not there.
+// consumer if nothing is pending on it, and returns nil. Where Redis cannot end a blocking read (CLIENT UNBLOCK), Run may
+// take Block longer. It waits for a Redis that is not there.
 func (c *Consumer) Run(ctx context.Context) error {
 	if c.ran.Swap(true) {
 		return ErrAlreadyRun
@@ -141,7 +144,13 @@ func (c *Consumer) Run(ctx context.Context) error {
 	var producers, committer sync.WaitGroup
 	producersDone := make(chan struct{})
 	committer.Go(func() { c.commitLoop(work, producersDone) })
-	producers.Go(func() { c.readLoop(ctx) })
+	committer.Go(func() { c.renewLoop(work, producersDone) })
+	readDone := make(chan struct{})
+	producers.Go(func() {
+		defer close(readDone)
+		c.readLoop(ctx)
+	})
+	producers.Go(func() { c.unblockLoop(ctx, readDone) })
 	producers.Go(func() { c.claimLoop(ctx) })
 	producers.Go(func() { c.choreLoop(ctx) })
 

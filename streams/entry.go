@@ -10,13 +10,18 @@ import (
 	"time"
 )
 
-// solitaryMark is added to an entry's delivery count in the pending list while it is handled alone, so that whoever
-// claims it afterwards knows that its handler did not survive.
-const solitaryMark = 1_000_000
+const (
+	// solitaryMark is added to an entry's delivery count in the pending list while it is handled alone, so that whoever
+	// claims it afterwards knows that the handling did not end.
+	solitaryMark = 1_000_000
+	// mostMarks make an entry poison: one alone can be left by a node that ended for a reason of its own.
+	mostMarks = 2
+)
 
 // Bounds of a dead letter and of a log entry, in field/value pairs: Lua unpacks a few thousand values at most.
 const (
 	maxDeadPairs  = 1000
+	maxDeadBytes  = 1 << 20 // of the original fields
 	maxLogPairs   = 64
 	maxGrants     = 64
 	maxDetailSize = 256
@@ -99,51 +104,4 @@ func (c *Consumer) logEntry(d delivery, eventID string, relay Relay) *entry {
 	e.args = append(e.args, relay.Log...)
 	e.args = append(e.args, "src", d.id)
 	return e.seal(time.Now())
-}
-
-// deadEntry is the entry's way to the dead letters: its original fields and what became of it.
-func (c *Consumer) deadEntry(d delivery, why *RejectError) *entry {
-	now := time.Now()
-	pairs := make([]string, 0, len(d.pairs)+14)
-	dropped := 0
-	for i := 0; i+1 < len(d.pairs); i += 2 {
-		// A dead letter that was written again unchanged must not carry two deaths.
-		if strings.HasPrefix(d.pairs[i], "dead_") {
-			continue
-		}
-		if len(pairs) >= 2*maxDeadPairs {
-			dropped++
-			continue
-		}
-		pairs = append(pairs, d.pairs[i], d.pairs[i+1])
-	}
-	number := d.number
-	if number >= solitaryMark {
-		number -= solitaryMark
-	}
-	pairs = append(pairs,
-		"dead_reason", why.Reason,
-		"dead_source_id", d.id,
-		"dead_node", c.cfg.Consumer,
-		"dead_deliveries", strconv.FormatInt(number, 10),
-		"dead_at", now.UTC().Format(time.RFC3339Nano),
-	)
-	if why.Err != nil {
-		pairs = append(pairs, "dead_detail", strings.ToValidUTF8(truncate(why.Err.Error(), maxDetailSize), ""))
-	}
-	if dropped > 0 {
-		pairs = append(pairs, "dead_dropped_fields", strconv.Itoa(dropped))
-	}
-	e := &entry{id: d.id, at: d.at, reason: why.Reason}
-	e.args = make([]string, 0, 5+len(pairs))
-	e.args = append(e.args, d.id, "d", "0", "0", strconv.Itoa(len(pairs)))
-	e.args = append(e.args, pairs...)
-	return e.seal(now)
-}
-
-func truncate(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[:n]
 }

@@ -87,16 +87,24 @@ func TestPublishNamesTheInvalidEvent(t *testing.T) {
 	client := redistest.Start(t).Client()
 	p := NewPublisher(client, "{teloo}")
 	good := Event{Name: "oferta_x", Data: json.RawMessage(`{}`)}
-	for reason, bad := range map[string]Event{
-		ReasonUnknownEvent:           {Name: "oferta", Data: good.Data},
-		ReasonBadData:                {Name: good.Name},
-		ReasonDataTooLarge:           {Name: good.Name, Data: make(json.RawMessage, MaxDataBytes+1)},
-		ReasonNoRoute:                {Name: good.Name, Data: good.Data, Rooms: []string{}},
-		ReasonTooManyRooms:           {Name: good.Name, Data: good.Data, Rooms: make([]string, MaxRooms+1)},
-		ReasonBadRooms:               {Name: good.Name, Data: good.Data, Rooms: []string{""}},
-		ReasonBadEventID:             {Name: good.Name, Data: good.Data, EventID: "a\x00"},
-		"traceparent or occurred_at": {Name: good.Name, Data: good.Data, OccurredAt: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
+	for _, tc := range []struct {
+		reason string
+		bad    Event
+	}{
+		{ReasonUnknownEvent, Event{Name: "oferta", Data: good.Data}},
+		{ReasonBadData, Event{Name: good.Name}},
+		{ReasonDataTooLarge, Event{Name: good.Name, Data: make(json.RawMessage, MaxDataBytes+1)}},
+		{ReasonNoRoute, Event{Name: good.Name, Data: good.Data, Rooms: []string{}}},
+		{ReasonTooManyRooms, Event{Name: good.Name, Data: good.Data, Rooms: make([]string, MaxRooms+1)}},
+		{ReasonBadRooms, Event{Name: good.Name, Data: good.Data, Rooms: []string{""}}},
+		{ReasonBadEventID, Event{Name: good.Name, Data: good.Data, EventID: "a\x00"}},
+		{"traceparent or occurred_at", Event{Name: good.Name, Data: good.Data, OccurredAt: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+		{ReasonUnknownEvent, Event{Name: "x", Data: good.Data}},
+		{ReasonBadData, Event{Name: good.Name, Data: json.RawMessage(`[]`)}},
+		{"traceparent or occurred_at", Event{Name: good.Name, Data: good.Data, TraceParent: "x"}},
+		{`room "\xff"`, Event{Name: good.Name, Data: good.Data, Rooms: []string{"\xff"}}},
 	} {
+		reason, bad := tc.reason, tc.bad
 		ids, err := p.Publish(t.Context(), good, bad)
 		require.ErrorIs(t, err, ErrInvalidEvent, reason)
 		require.ErrorContains(t, err, "event 1", reason)
@@ -126,4 +134,8 @@ func TestPublishLeavesIDsOfRefusedEventsEmpty(t *testing.T) {
 	ids, err = p.Publish(ended, events[0])
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, []string{""}, ids)
+
+	require.NoError(t, client.Close())
+	_, err = p.Publish(t.Context(), events[0])
+	require.ErrorIs(t, err, redis.ErrClosed)
 }

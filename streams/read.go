@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 )
 
 // readLoop reads new entries, handles them and adds them to the backlog, while that is short.
 func (c *Consumer) readLoop(ctx context.Context) {
+	defer c.reader.close()
 	fault := faultPause()
 	ready := false // the group was seen
 	for ctx.Err() == nil {
@@ -48,7 +50,9 @@ func (c *Consumer) readOnce(ctx context.Context, ready *bool) error {
 		var got []delivery
 		got, err = c.read(hold)
 		c.stats.read.Add(uint64(len(got)))
-		c.backlog.add(c.handleAll(got))
+		if len(got) > 0 {
+			c.takeNew(got)
+		}
 		c.suspect = err != nil && !isRefusal(err)
 	}
 	if isNoGroup(err) {
@@ -78,7 +82,7 @@ func (c *Consumer) read(ctx context.Context) ([]delivery, error) {
 	cmd := redis.NewCmd(ctx, "xreadgroup", "group", c.cfg.Group, c.cfg.Consumer, "count", c.cfg.Batch,
 		"block", c.block.Milliseconds(), "streams", c.keys.events, ">")
 	cmd.SetFirstKeyPos(9)
-	err := c.blocking.Process(ctx, cmd)
+	err := c.reader.process(ctx, cmd)
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
@@ -88,11 +92,25 @@ func (c *Consumer) read(ctx context.Context) ([]delivery, error) {
 	return decodeRead(cmd.Val())
 }
 
+// takeNew handles entries that were read.
+func (c *Consumer) takeNew(got []delivery) {
+	h := c.handlings.begin(got)
+	defer c.handlings.end(h)
+	if entries, ok := inTime(h, func() []*entry { return c.handleAll(got, h) }); ok {
+		c.backlog.add(entries)
+	}
+}
+
 // handleAll handles deliveries that share their fate if one kills the process.
-func (c *Consumer) handleAll(got []delivery) []*entry {
+func (c *Consumer) handleAll(got []delivery, h *handling) []*entry {
 	entries := make([]*entry, 0, len(got))
 	for _, d := range got {
+		if h.givenUp() {
+			break
+		}
+		h.step.Add(1)
 		entries = append(entries, c.handleOne(d, false))
+		h.step.Add(1)
 	}
 	return entries
 }
@@ -166,6 +184,9 @@ func (c *Consumer) recoverOwn(ctx context.Context) error {
 
 // takeOver handles claimed entries according to how often they were delivered.
 func (c *Consumer) takeOver(ctx context.Context, got []delivery) {
+	if len(got) == 0 {
+		return
+	}
 	c.stats.reclaimed.Add(uint64(len(got)))
 	var together, alone []delivery
 	for _, d := range got {
@@ -175,29 +196,42 @@ func (c *Consumer) takeOver(ctx context.Context, got []delivery) {
 			together = append(together, d)
 		}
 	}
-	c.backlog.add(c.handleAll(together))
-	for _, d := range alone {
-		if d.number > solitaryMark {
-			c.backlog.add([]*entry{c.deadEntry(d, reject(ReasonPoison, "its handler did not survive it"))})
-			continue
+	h := c.handlings.begin(slices.Concat(together, alone))
+	defer c.handlings.end(h)
+	entries, ok := inTime(h, func() []*entry { return c.handleAll(together, h) })
+	if !ok {
+		return
+	}
+	c.backlog.add(entries)
+	for i, d := range alone {
+		if h.givenUp() {
+			return
 		}
-		if e := c.solitary(ctx, d); e != nil {
+		h.step.Store(int64(2 * (len(together) + i)))
+		if d.number > mostMarks*solitaryMark {
+			c.backlog.add([]*entry{c.deadEntry(d, reject(ReasonPoison, "its handler did not survive it"))})
+		} else if e := c.solitary(ctx, d, h); e != nil {
 			c.backlog.add([]*entry{e})
 		}
 	}
 }
 
 // solitary handles one entry under a mark in the pending list that outlives this process. It returns nil when the entry
-// is not this consumer's any more or could not be marked; then it becomes idle and is claimed again.
-func (c *Consumer) solitary(ctx context.Context, d delivery) *entry {
+// is not this consumer's any more, could not be marked, or hangs its handler; then it becomes idle and is claimed again.
+func (c *Consumer) solitary(ctx context.Context, d delivery, h *handling) *entry {
 	if !c.markUntilAnswered(ctx, d.id, d.number+solitaryMark) {
 		return nil
 	}
 	c.stats.solitary.Add(1)
-	e := c.handleOne(d, true)
-	// It may have to wait for its turn now, and its node may end meanwhile for a reason of its own: without the mark, so
+	h.step.Add(1)
+	e, ok := inTime(h, func() *entry { return c.handleOne(d, true) })
+	if !ok {
+		return nil // the mark stays
+	}
+	h.step.Add(1)
+	// It may have to wait for its turn now, and its node may end meanwhile for a reason of its own: without marks, so
 	// that it is not taken for poison then.
-	c.markUntilAnswered(ctx, d.id, d.number)
+	c.markUntilAnswered(ctx, d.id, d.number%solitaryMark)
 	return e
 }
 

@@ -59,19 +59,20 @@ type commitReply struct {
 	cut       int64
 	fault     string
 	badGrants int64
+	deadCut   int64
 }
 
 func (c *Consumer) runCommit(ctx context.Context, batch []*entry) (commitReply, error) {
-	nKeys, nArgs := 4, 6
+	nKeys, nArgs := 5, 7
 	for _, e := range batch {
 		nKeys += len(e.keys)
 		nArgs += len(e.args)
 	}
 	names := make([]string, 0, nKeys)
-	names = append(names, c.keys.events, c.keys.log, c.keys.dead, c.keys.committed)
+	names = append(names, c.keys.events, c.keys.log, c.keys.dead, c.keys.committed, c.keys.grantIndex)
 	args := make([]any, 0, nArgs)
 	args = append(args, c.cfg.Group, c.cfg.LogMaxAge.Milliseconds(), c.cfg.LogMaxEntries,
-		c.cfg.DedupeTTL.Milliseconds(), c.cfg.GrantTTL.Milliseconds(), len(batch))
+		c.cfg.DedupeTTL.Milliseconds(), c.cfg.GrantTTL.Milliseconds(), c.cfg.DeadMaxEntries, len(batch))
 	for _, e := range batch {
 		names = append(names, e.keys...)
 		for i := range e.args {
@@ -83,15 +84,16 @@ func (c *Consumer) runCommit(ctx context.Context, batch []*entry) (commitReply, 
 		return commitReply{}, err
 	}
 	var r commitReply
-	if len(reply) != 4 {
+	if len(reply) != 5 {
 		return r, fmt.Errorf("%w: commit: %d elements", errReply, len(reply))
 	}
-	var ok [4]bool
+	var ok [5]bool
 	r.outcomes, ok[0] = reply[0].(string)
 	r.cut, ok[1] = reply[1].(int64)
 	r.fault, ok[2] = reply[2].(string)
 	r.badGrants, ok[3] = reply[3].(int64)
-	if ok != [4]bool{true, true, true, true} || len(r.outcomes) > len(batch) {
+	r.deadCut, ok[4] = reply[4].(int64)
+	if ok != [5]bool{true, true, true, true, true} || len(r.outcomes) > len(batch) {
 		return commitReply{}, fmt.Errorf("%w: commit: %.100v", errReply, reply)
 	}
 	return r, nil

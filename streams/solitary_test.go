@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -49,4 +50,23 @@ func TestLostAnswerToAMarkIsNoPoison(t *testing.T) {
 		require.Empty(t, r.dead())
 		require.Negative(t, answers.left.Load(), "answers were lost, and one came through")
 	}
+}
+
+// A handling that ended clears the marks of those that did not.
+func TestEndedSolitaryHandlingClearsTheMarks(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.group()
+	r.publish(1)
+	id := r.add(rigEvent(`{"n":1}`)...)
+	require.Len(t, r.ghostReads("older:1", 1), 1)
+	require.Len(t, r.ghostReads("ghost:1", 1), 1)
+	r.deliveries(id, solitaryMark+3)
+	n := r.start("a:1", func(c *Config, _ *Deps) { c.MinIdle, c.StopTimeout = time.Hour, 50*time.Millisecond })
+	n.Reclaim("ghost:1")
+	r.eventually("handled, and waiting for the older one", func() bool { return n.Stats().Backlog == 1 })
+	n.stop()
+	pending := r.pending()
+	require.Len(t, pending, 2)
+	require.Equal(t, int64(4), pending[1].RetryCount)
 }

@@ -20,12 +20,14 @@ type Stats struct {
 	Solitary         uint64            // entries handled alone
 	IgnoredFields    uint64            // invalid occurred_at or traceparent
 	Waits            uint64            // times that a commit waited for an older entry elsewhere
-	Renewed          uint64            // renewals of waiting entries
+	Renewed          uint64            // renewals of entries that wait or are being handled
+	HandlersStuck    uint64            // calls of the handler that outlasted HandleTimeout
 	LogCut           uint64            // log entries younger than LogMaxAge that the cap removed
+	DeadCut          uint64            // dead letters that their cap removed
 	EventsTrimmed    uint64            // entries trimmed from the event stream
 	GroupsCreated    uint64            // times that the group was missing and created here
 	StreamsReset     uint64            // times that the event stream was a new one
-	GrantsFailed     uint64            // grants that Redis refused, their events being relayed
+	GrantsFailed     uint64            // grants that Redis refused to keep or index, their events being relayed
 	RedisErrors      uint64            // failed calls
 	ConsumersDeleted uint64            // consumers of ended nodes
 	ReclaimsDropped  uint64            // Reclaim calls that found their queue full; MinIdle covers them
@@ -34,7 +36,7 @@ type Stats struct {
 }
 
 type counters struct {
-	read, relayed, duplicates, superseded, reclaimed, lost, panics, solitary, ignored, waits, renewed, logCut,
+	read, relayed, duplicates, superseded, reclaimed, lost, panics, solitary, ignored, waits, renewed, stuck, logCut, deadCut,
 	trimmed, groups, resets, grantsFailed, redisErrors, consumers, reclaimsDropped atomic.Uint64
 
 	mu            sync.Mutex
@@ -86,8 +88,8 @@ func (c *Consumer) Stats() Stats {
 		Duplicates: s.duplicates.Load(), Superseded: s.superseded.Load(),
 		Reclaimed: s.reclaimed.Load(), LostToTrimming: s.lost.Load(),
 		Panics: s.panics.Load(), Solitary: s.solitary.Load(), IgnoredFields: s.ignored.Load(),
-		Waits: s.waits.Load(), Renewed: s.renewed.Load(),
-		LogCut: s.logCut.Load(), EventsTrimmed: s.trimmed.Load(),
+		Waits: s.waits.Load(), Renewed: s.renewed.Load(), HandlersStuck: s.stuck.Load(),
+		LogCut: s.logCut.Load(), DeadCut: s.deadCut.Load(), EventsTrimmed: s.trimmed.Load(),
 		GroupsCreated: s.groups.Load(), StreamsReset: s.resets.Load(),
 		GrantsFailed: s.grantsFailed.Load(), RedisErrors: s.redisErrors.Load(),
 		ConsumersDeleted: s.consumers.Load(), ReclaimsDropped: s.reclaimsDropped.Load(),

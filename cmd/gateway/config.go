@@ -89,6 +89,7 @@ type Config struct {
 	RingMaxEntries    int           `env:"RING_MAX_ENTRIES"    envDefault:"100000"`
 	RingMaxBytes      int           `env:"RING_MAX_BYTES"      envDefault:"67108864"`
 	LogMaxEntries     int64         `env:"LOG_MAX_ENTRIES"     envDefault:"500000"`
+	DeadMaxEntries    int64         `env:"DEAD_MAX_ENTRIES"    envDefault:"100000"`
 	GrantTTL          time.Duration `env:"GRANT_TTL"           envDefault:"720h"`
 	DedupeTTL         time.Duration `env:"DEDUPE_TTL"          envDefault:"10m"`
 

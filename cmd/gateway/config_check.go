@@ -180,6 +180,7 @@ func (c Config) checkEvents(k *checker) {
 	within(k, "RING_MAX_ENTRIES", c.RingMaxEntries, 100, 10_000_000)
 	within(k, "RING_MAX_BYTES", c.RingMaxBytes, 1<<20, 16<<30)
 	atLeast(k, "LOG_MAX_ENTRIES", c.LogMaxEntries, 1000)
+	atLeast(k, "DEAD_MAX_ENTRIES", c.DeadMaxEntries, 1000)
 	atLeast(k, "GRANT_TTL", c.GrantTTL, time.Minute)
 	within(k, "DEDUPE_TTL", c.DedupeTTL, time.Second, 7*24*time.Hour)
 }

@@ -31,6 +31,7 @@ func (c Config) streamsConfig(identity string) streams.Config {
 	s.GrantTTL = c.GrantTTL
 	s.LogMaxAge = c.logMaxAge()
 	s.LogMaxEntries = c.LogMaxEntries
+	s.DeadMaxEntries = c.DeadMaxEntries
 	return s
 }
 

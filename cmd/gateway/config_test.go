@@ -93,7 +93,7 @@ func TestDefaults(t *testing.T) {
 		NodeName:        "n", AdvertiseAddr: "h:1",
 		WSMaxConnections: 10_000, ConnectTimeout: 10 * time.Second, PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second,
 		MaxPayload: 100_000, RecoveryWindow: 2 * time.Minute, RecoveryMaxEvents: 10_000, RingMaxEntries: 100_000, RingMaxBytes: 64 << 20,
-		LogMaxEntries: 500_000, GrantTTL: 720 * time.Hour, DedupeTTL: 10 * time.Minute,
+		LogMaxEntries: 500_000, DeadMaxEntries: 100_000, GrantTTL: 720 * time.Hour, DedupeTTL: 10 * time.Minute,
 	}
 	require.Equal(t, want, r.Config)
 }
@@ -250,6 +250,7 @@ func TestFaults(t *testing.T) {
 		{"MAX_PAYLOAD=100", "MAX_PAYLOAD: 100 is not between"},
 		{"RECOVERY_WINDOW=2h", "RECOVERY_WINDOW: 2h0m0s is not between"},
 		{"LOG_MAX_ENTRIES=10", "LOG_MAX_ENTRIES: 10 is below 1000"},
+		{"DEAD_MAX_ENTRIES=10", "DEAD_MAX_ENTRIES: 10 is below 1000"},
 		{"GRANT_TTL=1s", "GRANT_TTL: 1s is below 1m0s"},
 		{"DEDUPE_TTL=0s", "DEDUPE_TTL: 0s is not between"},
 		{"ADMIN_API_KEY=hush", "ADMIN_API_KEY: has 4 bytes; 32 or more are needed"},

@@ -40,6 +40,7 @@ type parts struct {
 
 	gossip   *gossip.Gossip // nil: a cluster without gossip
 	verifier *auth.Verifier
+	grants   *auth.Grants
 	cluster  *adapter.Cluster
 	presence *presence.Presence
 	node     *node.Node
@@ -124,9 +125,10 @@ func (p *parts) buildNode(_ context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	p.grants = auth.NewGrants(p.commands, p.cfg.RedisPrefix, log)
 	p.node, err = node.New(p.cfg.nodeConfig(), node.Deps{
-		Adapter: p.cluster, Verifier: p.verifier, Grants: auth.NewGrants(p.commands, p.cfg.RedisPrefix),
-		Policy: p.cfg.subscribePolicy(), Presence: p.presence, Sessions: p.cluster, Budget: budget, Log: log,
+		Adapter: p.cluster, Verifier: p.verifier, Grants: p.grants, Policy: p.cfg.subscribePolicy(), Presence: p.presence,
+		Sessions: p.cluster, Budget: budget, Log: log,
 	})
 	return err
 }

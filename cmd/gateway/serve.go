@@ -53,6 +53,7 @@ func (p *parts) run(ctx context.Context, listener net.Listener, sources api.Sour
 
 	redisWatch := start("redis watch", p.watchRedis, failed)
 	keys := start("keys", p.verifier.Run, failed)
+	grants := start("grants", p.grants.Run, failed)
 	var members *actor
 	if p.gossip != nil {
 		members = start("gossip", p.gossip.Run, failed)
@@ -83,10 +84,9 @@ func (p *parts) run(ctx context.Context, listener net.Listener, sources api.Sour
 		members.stop(limit, p.log)
 	}
 	p.node.Close()
-	log.stop(limit, p.log)
-	serving.stop(limit, p.log)
-	keys.stop(limit, p.log)
-	redisWatch.stop(limit, p.log)
+	for _, part := range []*actor{log, serving, grants, keys, redisWatch} {
+		part.stop(limit, p.log)
+	}
 	p.log.Info("stopped")
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause

@@ -75,6 +75,7 @@ var variables = []variable{
 	{Name: "RING_MAX_ENTRIES", Example: "100000", Doc: "Entries of the log that a node holds in memory for returning clients; older ones are read from Redis. 100 to 10,000,000."},
 	{Name: "RING_MAX_BYTES", Example: "67108864", Doc: "Bytes of the same. 1,048,576 to 17,179,869,184."},
 	{Name: "LOG_MAX_ENTRIES", Example: "500000", Doc: "Entries of the log at most, whatever the window. 1,000 or more."},
+	{Name: "DEAD_MAX_ENTRIES", Example: "100000", Doc: "Dead letters kept at most; the oldest go. 1,000 or more."},
 	{Name: "GRANT_TTL", Example: "720h", Doc: "How long a grant to a solicitud's room lasts after it was last given. 1m or more."},
 	{Name: "DEDUPE_TTL", Example: "10m", Doc: "How long an `event_id` is remembered. 1s to 168h."},
 

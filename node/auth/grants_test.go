@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ func TestGrants(t *testing.T) {
 	t.Cleanup(func() { _ = mini.Close() })
 	for name, client := range map[string]redis.UniversalClient{"redis": redistest.Start(t).Client(), "miniredis": mini} {
 		t.Run(name, func(t *testing.T) {
-			g := NewGrants(client, "{teloo}")
+			g := NewGrants(client, "{teloo}", slog.New(slog.DiscardHandler))
 			now := time.UnixMilli(1_700_000_000_000)
 			g.now = func() time.Time { return now }
 			ctx := t.Context()
@@ -46,7 +47,7 @@ func TestGrants(t *testing.T) {
 
 func TestGrantsWithoutRedis(t *testing.T) {
 	server := redistest.Start(t)
-	g := NewGrants(server.Client(), "{teloo}")
+	g := NewGrants(server.Client(), "{teloo}", slog.New(slog.DiscardHandler))
 	server.Kill()
 	_, err := g.Granted(t.Context(), "1", "u")
 	require.Error(t, err)
@@ -57,6 +58,7 @@ func TestGrantsWithoutRedis(t *testing.T) {
 }
 
 func TestGrantsKeyEscapes(t *testing.T) {
+	require.Equal(t, "{teloo}:grants", GrantsIndex("{teloo}"))
 	require.Equal(t, "{teloo}:grants:42", GrantsKey("{teloo}", "42"))
 	require.Equal(t, "{teloo}:grants:%7Bx%7D%2F%20", GrantsKey("{teloo}", "{x}/ "))
 }
