@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
@@ -15,7 +13,7 @@ import (
 	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
-// This file and gate.go are the fence around the library's Engine.IO layer: nothing else here knows of transports.
+// This file, gate.go and closing.go are the fence around the library's Engine.IO layer: nothing else here knows of transports.
 
 // newServer makes the Socket.IO server on the library's Engine.IO. Polling and WebSocket only: WebTransport would need
 // an HTTP/3 listener of its own.
@@ -46,8 +44,8 @@ func newServer(cfg Config, adapter socket.AdapterConstructor) *socket.Server {
 }
 
 // newHandler serves io; its engine exists from here on.
-func newHandler(io *socket.Server, origins originList, draining func() bool) http.Handler {
-	handler := io.ServeHandler(nil)
+func newHandler(io *socket.Server, polls *polls, origins originList, draining func() bool) http.Handler {
+	handler := polls.watch(io.ServeHandler(nil))
 	_ = io.Engine().On("connection", func(args ...any) {
 		if s, ok := args[0].(engine.Socket); ok {
 			openGate(s)
@@ -129,39 +127,4 @@ func onLeave(s *socket.Socket, fn func()) {
 			fn()
 		}
 	})
-}
-
-// closeGrace is how long the queued packets of a connection that is being closed may take.
-const closeGrace = 2 * time.Second
-
-// awaitTaken waits until the connection has taken all that was written to it, for at most closeGrace; nothing may be
-// written meanwhile. A polling client that finds events and the close in one response counts the events as received only
-// once it is connected again, and would get them twice (socket.io-client 4.8 emits them a tick later).
-func awaitTaken(s *socket.Socket) {
-	const quiet = 3 // looks in a row, for one write may be under way
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.Now().Add(closeGrace)
-	for taken := 0; taken < quiet && transportOpen(s) && time.Now().Before(deadline); {
-		<-tick.C
-		if s.Conn().Transport().Writable() {
-			taken++
-		} else {
-			taken = 0
-		}
-	}
-}
-
-// closeTransport ends the connection of s so that its client reconnects by itself, which it does not after a
-// DISCONNECT packet. It waits for what is queued at most for closeGrace, since the library can hang in an orderly close.
-func closeTransport(s *socket.Socket) {
-	closed := make(chan struct{})
-	var once sync.Once
-	onTransportClose(s, func() { once.Do(func() { close(closed) }) })
-	go s.Conn().Close(false)
-	select {
-	case <-closed:
-	case <-time.After(closeGrace):
-		s.Conn().Close(true)
-	}
 }

@@ -64,6 +64,8 @@ type Node struct {
 	log  *slog.Logger
 	io   *socket.Server
 	http http.Handler
+	// polls are the open requests of polling clients.
+	polls polls
 
 	// ctx bounds the work of event handlers; cancelled by Close.
 	ctx    context.Context
@@ -93,7 +95,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node")}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.io = newServer(cfg, deps.Adapter)
-	n.http = newHandler(n.io, newOriginList(cfg.Origins), n.draining.Load)
+	n.http = newHandler(n.io, &n.polls, newOriginList(cfg.Origins), n.draining.Load)
 	n.io.Use(n.admit)
 	if err := n.io.On("connection", n.onConnection); err != nil {
 		return nil, err
@@ -150,7 +152,7 @@ func (n *Node) CloseAll() {
 func (n *Node) sendAway(s *socket.Socket) {
 	n.deps.Sessions.Lost(s)
 	awaitTaken(s)
-	closeTransport(s)
+	n.closeTransport(s)
 }
 
 func (n *Node) sockets() []*socket.Socket {

@@ -65,7 +65,7 @@ func (n *Node) onConnection(args ...any) {
 	onLeave(s, func() { n.deps.Sessions.End(s) })
 	if err := n.start(s, sess); err != nil {
 		n.log.Debug("connected socket not served", "err", err)
-		go closeTransport(s)
+		go n.closeTransport(s)
 	}
 	// A transport that closed while the library was still announcing the socket is never reported to it.
 	if !s.Connected() || !transportOpen(s) {
@@ -83,7 +83,7 @@ func (n *Node) onEnd(s *socket.Socket, sess *session) {
 	n.open.Add(-1)
 	sess.release()
 	if transportOpen(s) {
-		go closeTransport(s)
+		go n.closeTransport(s)
 	}
 }
 

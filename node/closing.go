@@ -1,0 +1,88 @@
+package node
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
+	"github.com/zishang520/socket.io/servers/engine/v3/transports"
+	"github.com/zishang520/socket.io/servers/socket/v3"
+)
+
+// closeGrace is how long the queued packets of a connection that is being closed may take.
+const closeGrace = 2 * time.Second
+
+// awaitTaken waits until the connection has taken all that was written to it, for at most closeGrace; nothing may be
+// written meanwhile. A polling client that finds events and the close in one response counts the events as received only
+// once it is connected again, and would get them twice (socket.io-client 4.8 emits them a tick later).
+func awaitTaken(s *socket.Socket) {
+	const quiet = 3 // looks in a row, for one write may be under way
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.Now().Add(closeGrace)
+	for taken := 0; taken < quiet && transportOpen(s) && time.Now().Before(deadline); {
+		<-tick.C
+		if s.Conn().Transport().Writable() {
+			taken++
+		} else {
+			taken = 0
+		}
+	}
+}
+
+// polls knows the open requests of the polling clients.
+type polls struct{ open sync.Map } // by session id: a channel that is closed when the request is answered
+
+// watch keeps the list of those that next serves.
+func (p *polls) watch(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		if sid := q.Get("sid"); sid != "" && r.Method == http.MethodGet && q.Get("transport") == transports.POLLING {
+			answered := make(chan struct{})
+			p.open.Store(sid, answered)
+			defer func() {
+				close(answered)
+				p.open.CompareAndDelete(sid, answered)
+			}()
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// end answers the open request of a polling client with the close, which the library would leave open for ever. It
+// reports whether there was one.
+func (p *polls) end(s *socket.Socket) bool {
+	t := s.Conn().Transport()
+	if t.Name() != transports.POLLING || !t.Writable() {
+		return false
+	}
+	answered, open := p.open.Load(s.Conn().Id())
+	if !open {
+		return false
+	}
+	t.Send([]*packet.Packet{{Type: packet.CLOSE}})
+	select {
+	case <-answered.(chan struct{}):
+	case <-time.After(closeGrace):
+	}
+	return true
+}
+
+// closeTransport ends the connection of s so that its client reconnects by itself, which it does not after a
+// DISCONNECT packet. It waits for what is queued at most for closeGrace, since the library can hang in an orderly close.
+func (n *Node) closeTransport(s *socket.Socket) {
+	closed := make(chan struct{})
+	var once sync.Once
+	onTransportClose(s, func() { once.Do(func() { close(closed) }) })
+	if n.polls.end(s) {
+		s.Conn().Close(true)
+		return
+	}
+	go s.Conn().Close(false)
+	select {
+	case <-closed:
+	case <-time.After(closeGrace):
+		s.Conn().Close(true)
+	}
+}
