@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+const (
+	stormClients = 5000
+	// Redis commands that a recovering client may cost.
+	stormCommands = 5
+)
+
+// storm is a load balancer that restarts: everybody is dropped at once and comes back within 5 s.
+type storm struct {
+	commands int // that Redis ran meanwhile, those of scripts included
+	back     int64
+}
+
+func (*storm) about() about {
+	return about{
+		name: "storm", text: "5,000 clients dropped at once and back within 5 s, at few Redis commands each",
+		allRecovered: true, clients: stormClients, wsOnly: true, perWorker: 1250,
+		load: load{rate: 5, pulse: time.Second},
+		// The stock client's back-off, spread over 4 s.
+		options: map[string]any{"reconnectionDelay": 2000, "reconnectionDelayMax": 4000, "randomizationFactor": 1},
+	}
+}
+
+func (st *storm) inject(ctx context.Context, s *scene) error {
+	if err := s.redis.direct.ConfigResetStat(ctx).Err(); err != nil {
+		return err
+	}
+	s.mark("everybody dropped")
+	dropped := time.Now().UnixMilli()
+	s.edge.cutAll()
+	gone := func() error {
+		if away := s.fleet.away(); away < stormClients/2 {
+			return fmt.Errorf("%w: only %d noticed", errUnwell, away)
+		}
+		return nil
+	}
+	if err := until(ctx, "clients notice", 10*time.Second, gone); err != nil {
+		return err
+	}
+	if err := s.back(ctx, backBound); err != nil {
+		return err
+	}
+	var err error
+	if st.commands, err = s.redis.commands(ctx); err != nil {
+		return err
+	}
+	s.fleet.look(func(records []*record) {
+		for _, c := range records {
+			st.back = max(st.back, c.sessions[len(c.sessions)-1].up-dropped)
+		}
+	})
+	s.note("all were back after %d ms; Redis ran %d commands, %.2f per client", st.back, st.commands,
+		float64(st.commands)/stormClients)
+	return nil
+}
+
+func (st *storm) check(_ context.Context, _ *scene, r *result) []string {
+	var wrong []string
+	if st.commands >= stormCommands*stormClients {
+		wrong = append(wrong, fmt.Sprintf("%d Redis commands for %d clients", st.commands, stormClients))
+	}
+	if r.reconnects < stormClients {
+		wrong = append(wrong, fmt.Sprintf("only %d reconnects", r.reconnects))
+	}
+	return wrong
+}
+
+var commandCalls = regexp.MustCompile(`(?m)^cmdstat_\S+?:calls=(\d+)`)
+
+// commands is how many Redis has run since its figures were reset.
+func (s *redisServer) commands(ctx context.Context) (int, error) {
+	info, err := s.direct.Info(ctx, "commandstats").Result()
+	if err != nil {
+		return 0, err
+	}
+	sum := 0
+	for _, found := range commandCalls.FindAllStringSubmatch(info, -1) {
+		calls, err := strconv.Atoi(found[1])
+		if err != nil {
+			return 0, err
+		}
+		sum += calls
+	}
+	return sum, nil
+}
