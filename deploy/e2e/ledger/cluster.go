@@ -68,7 +68,7 @@ func startCluster(ctx context.Context, plan clusterPlan) (*cluster, error) {
 			return c, err
 		}
 	}
-	if err := c.ready(ctx, startBound); err != nil {
+	if err := c.ready(ctx); err != nil {
 		return c, err
 	}
 	port, err := c.startProxy(ctx, plan.haproxy)
@@ -80,7 +80,7 @@ func startCluster(ctx context.Context, plan clusterPlan) (*cluster, error) {
 }
 
 func (c *cluster) prepareNodes(plan clusterPlan) error {
-	var real, heard []int
+	var bound, heard []int
 	for i := range plan.nodes {
 		n := &gateway{index: i, name: fmt.Sprintf("gw%d", i+1)}
 		for _, port := range []*int{&n.port, &n.gossip, &n.heard} {
@@ -93,7 +93,7 @@ func (c *cluster) prepareNodes(plan clusterPlan) error {
 			n.heard = n.gossip
 		}
 		c.nodes = append(c.nodes, n)
-		real, heard = append(real, n.gossip), append(heard, n.heard)
+		bound, heard = append(bound, n.gossip), append(heard, n.heard)
 	}
 	var seeds []string
 	for _, port := range heard {
@@ -104,7 +104,7 @@ func (c *cluster) prepareNodes(plan clusterPlan) error {
 	}
 	var err error
 	if plan.relay {
-		c.relay, err = startGossipRelay(heard, real)
+		c.relay, err = startGossipRelay(heard, bound)
 	}
 	return err
 }
@@ -137,8 +137,8 @@ func (c *cluster) launch(n *gateway) error {
 }
 
 // ready waits until every running node is ready and sees all the others.
-func (c *cluster) ready(ctx context.Context, bound time.Duration) error {
-	return until(ctx, "nodes ready and known to each other", bound, func() error {
+func (c *cluster) ready(ctx context.Context) error {
+	return until(ctx, "nodes ready and known to each other", startBound, func() error {
 		up := c.up()
 		for _, n := range up {
 			if fault := n.fault(); fault != "" {
@@ -222,7 +222,7 @@ func (c *cluster) startProxy(ctx context.Context, example string) (int, error) {
 	config = strings.Replace(config, "bind :80", "bind "+loopback(port), 1)
 	config = serverLines.ReplaceAllString(config, "$1"+servers.String())
 	file := filepath.Join(c.dir, "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil { //nolint:gosec // the operator's own configuration
 		return 0, err
 	}
 	if c.proxy, err = spawn(spawnPlan{dir: c.dir, name: "haproxy"}, "haproxy", "-db", "-f", file); err != nil {

@@ -40,8 +40,23 @@ func (unchecked) check(context.Context, *scene, *result) []string { return nil }
 // faults are all there are, in the order of `-fault all`.
 func faults() []fault {
 	return []fault{
-		control{}, killNode{}, killTwo{}, rolling{}, cuts{}, &redisRestart{}, redisAway{}, freeze{}, &gossipBlock{},
-		flush{}, &identity{}, &lagging{}, &aofCut{}, clientKill{}, outOfMemory{}, readOnly{}, &storm{},
+		control{},
+		killNode{},
+		killTwo{},
+		rolling{},
+		cuts{},
+		redisRestart{},
+		redisAway{},
+		freeze{},
+		&gossipBlock{},
+		flush{},
+		&identity{},
+		lagging{},
+		aofCut{},
+		clientKill{},
+		outOfMemory{},
+		readOnly{},
+		&storm{},
 	}
 }
 

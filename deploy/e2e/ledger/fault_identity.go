@@ -194,7 +194,7 @@ func (f *identity) checkStranger(s *scene, group string, c *record, fail func(st
 	if first.user != who.user {
 		fail("%s: client %d is %s, not %s", group, id, first.user, who.user)
 	}
-	events, _ := s.writer.written()
+	events := s.writer.written()
 	kinds := make([]int, len(events))
 	for n, e := range events {
 		kinds[n] = kindOf(e.name)

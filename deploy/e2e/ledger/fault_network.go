@@ -58,8 +58,8 @@ func (g *gossipBlock) inject(ctx context.Context, s *scene) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s.note("/stats asked %d times while blocked, %d wrong; %d packets and streams dropped", asked, len(g.wrong), s.relay.drops())
-	return s.ready(ctx, startBound)
+	s.notef("/stats asked %d times while blocked, %d wrong; %d packets and streams dropped", asked, len(g.wrong), s.relay.drops())
+	return s.ready(ctx)
 }
 
 func (g *gossipBlock) check(_ context.Context, s *scene, _ *result) []string {
@@ -71,7 +71,7 @@ func (g *gossipBlock) check(_ context.Context, s *scene, _ *result) []string {
 }
 
 // stats are the figures of a cluster to which everybody is connected.
-func (w world) stats(nodes int) stats {
+func (w *world) stats(nodes int) stats {
 	users := map[string]map[string]bool{"": {}, "admin": {}, "advisor": {}, "client": {}}
 	for _, p := range w.people {
 		users[""][p.user] = true

@@ -59,7 +59,7 @@ func (s *scene) relaunch(ctx context.Context, nodes ...*gateway) error {
 			return err
 		}
 	}
-	return s.ready(ctx, startBound)
+	return s.ready(ctx)
 }
 
 // killTwo leaves one of three nodes.
@@ -168,18 +168,18 @@ func (freeze) inject(ctx context.Context, s *scene) error {
 	if err != nil {
 		return err
 	}
-	return s.ready(ctx, startBound)
+	return s.ready(ctx)
 }
 
 // lagging sends clients to a node that reads the log later than the one they come from: what they have had already
 // must not reach them again when that node comes to it.
 type lagging struct{}
 
-func (*lagging) about() about {
+func (lagging) about() about {
 	return about{name: "lagging", text: "clients of a killed node reconnect to one whose reader is 700 ms behind", allRecovered: true}
 }
 
-func (*lagging) inject(ctx context.Context, s *scene) error {
+func (lagging) inject(ctx context.Context, s *scene) error {
 	slow := len(s.nodes) - 1
 	if err := s.redis.toxic("latency", map[string]any{"latency": 700}, false, slow); err != nil {
 		return err
@@ -202,7 +202,7 @@ func (*lagging) inject(ctx context.Context, s *scene) error {
 	return s.relaunch(ctx, s.nodes[0])
 }
 
-func (*lagging) check(_ context.Context, s *scene, _ *result) []string {
+func (lagging) check(_ context.Context, s *scene, _ *result) []string {
 	slow := s.nodes[len(s.nodes)-1].name
 	came := 0
 	s.fleet.look(func(records []*record) {
@@ -217,6 +217,6 @@ func (*lagging) check(_ context.Context, s *scene, _ *result) []string {
 	if came == 0 {
 		return []string{"no client came to the node that is behind"}
 	}
-	s.note("%d clients came to the node that is behind", came)
+	s.notef("%d clients came to the node that is behind", came)
 	return nil
 }

@@ -3,18 +3,17 @@ package main
 import (
 	"context"
 	"errors"
-	"strconv"
 	"time"
 )
 
 // redisRestart kills Redis, whose AOF holds all that it acknowledged, and starts it again.
 type redisRestart struct{ unchecked }
 
-func (*redisRestart) about() about {
+func (redisRestart) about() about {
 	return about{name: "redis-restart", text: "kill -9 of redis-server with AOF always, restarted after 5 s", stayConnected: true}
 }
 
-func (*redisRestart) inject(ctx context.Context, s *scene) error {
+func (redisRestart) inject(ctx context.Context, s *scene) error {
 	s.mark("kill -9 redis-server")
 	if err := s.redis.kill(); err != nil {
 		return err
@@ -33,7 +32,7 @@ func (s *scene) redisBack(ctx context.Context) error {
 	if err := pause(ctx, 3*time.Second); err != nil {
 		return err
 	}
-	return s.ready(ctx, startBound)
+	return s.ready(ctx)
 }
 
 // redisAway keeps the nodes from Redis, first silently, then by refusal, and then makes it slow.
@@ -72,7 +71,7 @@ func (redisAway) inject(ctx context.Context, s *scene) error {
 	if err := s.redis.heal(ctx); err != nil {
 		return err
 	}
-	return s.ready(ctx, startBound)
+	return s.ready(ctx)
 }
 
 // flush takes everything from Redis, sessions, log and presence included. Clients may lose events, but not unknowingly.
@@ -93,25 +92,25 @@ func (flush) inject(ctx context.Context, s *scene) error {
 	if err := pause(ctx, 5*time.Second); err != nil {
 		return err
 	}
-	return s.ready(ctx, startBound)
+	return s.ready(ctx)
 }
 
 func (flush) check(_ context.Context, s *scene, r *result) []string {
-	s.note("%d lost to the flush, %d of them without notice", r.total.lost, r.total.silent)
+	s.notef("%d lost to the flush, %d of them without notice", r.total.lost, r.total.silent)
 	return nil
 }
 
 // aofCut takes Redis back in time by a second: what it had acknowledged then is gone from it, though clients have it.
 type aofCut struct{}
 
-func (*aofCut) about() about {
+func (aofCut) about() about {
 	return about{
 		name: "aof-cut", text: "redis-server killed and the last second of its AOF cut off before the restart",
 		lossWithNotice: true, logMayLose: true,
 	}
 }
 
-func (*aofCut) inject(ctx context.Context, s *scene) error {
+func (aofCut) inject(ctx context.Context, s *scene) error {
 	// An event whose acknowledgement was lost together with its trace would have to be written again: nobody could know.
 	release := s.writer.hold()
 	defer func() { release() }()
@@ -132,13 +131,13 @@ func (*aofCut) inject(ctx context.Context, s *scene) error {
 		return err
 	}
 	s.excused = func(n int) bool { return n < before && !kept[n] }
-	s.note("%d bytes cut, %d events lost by Redis", cut, before-len(kept))
+	s.notef("%d bytes cut, %d events lost by Redis", cut, before-len(kept))
 	release()
 	release = func() {}
 	if err := pause(ctx, 5*time.Second); err != nil {
 		return err
 	}
-	return s.ready(ctx, startBound)
+	return s.ready(ctx)
 }
 
 // kept are the events that Redis still has. The event stream is read first: what a node moves meanwhile is in the log.
@@ -156,8 +155,8 @@ func (s *scene) kept(ctx context.Context) (map[int]bool, error) {
 	return kept, nil
 }
 
-func (*aofCut) check(_ context.Context, s *scene, r *result) []string {
-	s.note("%d deliveries lost", r.total.lost)
+func (aofCut) check(_ context.Context, s *scene, r *result) []string {
+	s.notef("%d deliveries lost", r.total.lost)
 	return nil
 }
 
@@ -179,7 +178,7 @@ func (clientKill) inject(ctx context.Context, s *scene) error {
 			return err
 		}
 	}
-	return s.ready(ctx, startBound)
+	return s.ready(ctx)
 }
 
 // outOfMemory makes Redis refuse every command that could need memory.
@@ -201,7 +200,7 @@ func (outOfMemory) inject(ctx context.Context, s *scene) error {
 	if err := errors.Join(err, s.redis.direct.ConfigSet(ctx, "maxmemory", "0").Err()); err != nil {
 		return err
 	}
-	return s.ready(ctx, startBound)
+	return s.ready(ctx)
 }
 
 // readOnly makes Redis a replica for a while, as after a failover that the nodes have not noticed.
@@ -217,12 +216,12 @@ func (readOnly) inject(ctx context.Context, s *scene) error {
 		return err
 	}
 	s.mark("READONLY")
-	if err := s.redis.direct.SlaveOf(ctx, "127.0.0.1", strconv.Itoa(port)).Err(); err != nil {
+	if err := s.redis.direct.Do(ctx, "REPLICAOF", "127.0.0.1", port).Err(); err != nil {
 		return err
 	}
 	err = pause(ctx, 10*time.Second)
-	if err := errors.Join(err, s.redis.direct.SlaveOf(ctx, "NO", "ONE").Err()); err != nil {
+	if err := errors.Join(err, s.redis.direct.Do(ctx, "REPLICAOF", "NO", "ONE").Err()); err != nil {
 		return err
 	}
-	return s.ready(ctx, startBound)
+	return s.ready(ctx)
 }

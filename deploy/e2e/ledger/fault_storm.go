@@ -58,7 +58,7 @@ func (st *storm) inject(ctx context.Context, s *scene) error {
 			st.back = max(st.back, c.sessions[len(c.sessions)-1].up-dropped)
 		}
 	})
-	s.note("all were back after %d ms; Redis ran %d commands, %.2f per client", st.back, st.commands,
+	s.notef("all were back after %d ms; Redis ran %d commands, %.2f per client", st.back, st.commands,
 		float64(st.commands)/stormClients)
 	return nil
 }

@@ -33,8 +33,8 @@ type gossipEnd struct {
 	tcp  *net.TCPListener
 }
 
-// startGossipRelay listens on ports (the advertised ones) for nodes that are bound to real.
-func startGossipRelay(ports, real []int) (*gossipRelay, error) {
+// startGossipRelay listens on ports (the advertised ones) for nodes that are bound to others.
+func startGossipRelay(ports, bound []int) (*gossipRelay, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &gossipRelay{cancel: cancel, blocked: map[[2]int]bool{}, pids: make([]int, len(ports))}
 	for i, port := range ports {
@@ -44,7 +44,7 @@ func startGossipRelay(ports, real []int) (*gossipRelay, error) {
 			g.stop()
 			return nil, fmt.Errorf("gossip relay: %w", err)
 		}
-		end := &gossipEnd{node: i, real: &net.UDPAddr{IP: ip, Port: real[i]}, udp: udp}
+		end := &gossipEnd{node: i, real: &net.UDPAddr{IP: ip, Port: bound[i]}, udp: udp}
 		g.ends = append(g.ends, end)
 		if end.tcp, err = net.ListenTCP("tcp4", &net.TCPAddr{IP: ip, Port: port}); err != nil {
 			g.stop()

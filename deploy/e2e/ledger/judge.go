@@ -29,13 +29,13 @@ type result struct {
 // maxFailures bounds what is printed of one run.
 const maxFailures = 12
 
-func (r *result) failed(format string, args ...any) {
+func (r *result) failf(format string, args ...any) {
 	r.failures = append(r.failures, fmt.Sprintf(format, args...))
 }
 
 // judge compares all ledgers, the log and the processes with what they should be.
 func (s *scene) judge(ctx context.Context, r *result) {
-	events, _ := s.writer.written()
+	events := s.writer.written()
 	kinds := make([]int, len(events))
 	for n, e := range events {
 		kinds[n] = kindOf(e.name)
@@ -53,7 +53,7 @@ func (s *scene) judge(ctx context.Context, r *result) {
 			r.total.add(t)
 			for _, remark := range t.remarks {
 				if t.repeated+t.reordered+t.misdelivered > 0 || t.silent > 0 || !s.about.lossWithNotice {
-					r.failed("client %d (%s, %s): %s", id, c.person.user, c.node(), remark)
+					r.failf("client %d (%s, %s): %s", id, c.person.user, c.node(), remark)
 				}
 			}
 		}
@@ -67,7 +67,7 @@ func (s *scene) judge(ctx context.Context, r *result) {
 func (s *scene) judgeConnections(r *result, c *record) {
 	for i, one := range c.sessions {
 		if one.recovered != one.said {
-			r.failed("client %d: connected.recovered is %v, socket.recovered %v", c.person.id, one.recovered, one.said)
+			r.failf("client %d: connected.recovered is %v, socket.recovered %v", c.person.id, one.recovered, one.said)
 		}
 		if i == 0 {
 			continue
@@ -77,11 +77,11 @@ func (s *scene) judgeConnections(r *result, c *record) {
 			r.recovered++
 		}
 		if s.about.stayConnected {
-			r.failed("client %d was disconnected: %s", c.person.id, c.sessions[i-1].why)
+			r.failf("client %d was disconnected: %s", c.person.id, c.sessions[i-1].why)
 		}
 	}
 	if !c.connected() {
-		r.failed("client %d is not connected at the end; refused %d times: %s", c.person.id, len(c.refusals), last(c.refusals))
+		r.failf("client %d is not connected at the end; refused %d times: %s", c.person.id, len(c.refusals), last(c.refusals))
 	}
 	for _, trouble := range c.troubles {
 		r.notes = append(r.notes, fmt.Sprintf("client %d: %s", c.person.id, trouble))
@@ -99,24 +99,24 @@ func (s *scene) bound(r *result) {
 	t := r.total
 	for name, count := range map[string]int{"repeated": t.repeated, "reordered": t.reordered, "misdelivered": t.misdelivered} {
 		if count > 0 {
-			r.failed("%s: %d", name, count)
+			r.failf("%s: %d", name, count)
 		}
 	}
 	if s.about.lossWithNotice {
 		if t.silent > 0 {
-			r.failed("lost without notice: %d", t.silent)
+			r.failf("lost without notice: %d", t.silent)
 		}
 	} else if t.lost > 0 {
-		r.failed("lost: %d", t.lost)
+		r.failf("lost: %d", t.lost)
 	}
 	if s.about.allRecovered && r.recovered < r.reconnects {
-		r.failed("%d of %d reconnects were not recovered", r.reconnects-r.recovered, r.reconnects)
+		r.failf("%d of %d reconnects were not recovered", r.reconnects-r.recovered, r.reconnects)
 	}
 	if t.delivered < s.set.deliveries {
-		r.failed("%d deliveries, too few to show anything", t.delivered)
+		r.failf("%d deliveries, too few to show anything", t.delivered)
 	}
 	if r.served < 0 {
-		r.failed("not every client was served again")
+		r.failf("not every client was served again")
 	}
 }
 
@@ -188,30 +188,30 @@ var numbered = regexp.MustCompile(`\\?"n\\?":(\d+)`)
 func (s *scene) judgeLog(ctx context.Context, r *result) {
 	numbers, err := numbersOf(ctx, s.redis.direct, "{teloo}:log")
 	if err != nil {
-		r.failed("reading the log: %v", err)
+		r.failf("reading the log: %v", err)
 		return
 	}
 	newest := -1
 	for i, n := range numbers {
 		if n <= newest {
-			r.failed("log: event %d after %d", n, newest)
+			r.failf("log: event %d after %d", n, newest)
 			break
 		}
 		if n != i && !s.about.logMayLose {
-			r.failed("log: event %d in the place of %d", n, i)
+			r.failf("log: event %d in the place of %d", n, i)
 			break
 		}
 		newest = n
 	}
 	if !s.about.logMayLose && len(numbers) != r.events {
-		r.failed("log: %d events of %d", len(numbers), r.events)
+		r.failf("log: %d events of %d", len(numbers), r.events)
 	}
 	dead, err := s.redis.direct.XRangeN(ctx, "{teloo}:dead", "-", "+", 3).Result()
 	if err != nil {
-		r.failed("reading dead letters: %v", err)
+		r.failf("reading dead letters: %v", err)
 	}
 	for _, letter := range dead {
-		r.failed("dead letter: %v of %v", letter.Values["dead_reason"], letter.Values["event"])
+		r.failf("dead letter: %v of %v", letter.Values["dead_reason"], letter.Values["event"])
 	}
 }
 

@@ -50,16 +50,16 @@ func (b book) compare(got []receipt) tally {
 		switch {
 		case !due[r.n] || b.kinds[r.n] != r.kind:
 			t.misdelivered++
-			t.remark("%d received but not due", r.n)
+			t.remarkf("%d received but not due", r.n)
 		case seen[r.n]:
 			t.repeated++
-			t.remark("%d received again after %d", r.n, newest)
+			t.remarkf("%d received again after %d", r.n, newest)
 		default:
 			seen[r.n] = true
 			t.delivered++
 			if r.n < newest {
 				t.reordered++
-				t.remark("%d received after %d", r.n, newest)
+				t.remarkf("%d received after %d", r.n, newest)
 			}
 			newest = max(newest, r.n)
 		}
@@ -76,7 +76,7 @@ func (t *tally) missing(n int, covered bool) {
 	t.lost++
 	if !covered {
 		t.silent++
-		t.remark("%d never received", n)
+		t.remarkf("%d never received", n)
 	}
 }
 
@@ -87,7 +87,7 @@ func (b book) covered(n int) bool {
 	return slices.ContainsFunc(b.notices, func(s span) bool { return n > s.after && n < s.before })
 }
 
-func (t *tally) remark(format string, args ...any) {
+func (t *tally) remarkf(format string, args ...any) {
 	if len(t.remarks) < maxRemarks {
 		t.remarks = append(t.remarks, fmt.Sprintf(format, args...))
 	}

@@ -28,8 +28,8 @@ type flags struct {
 	list   bool
 }
 
-func parse() flags {
-	var f flags
+func parse() *flags {
+	f := &flags{}
 	flag.StringVar(&f.faults, "fault", "control", "faults to inject, comma-separated, or all")
 	flag.BoolVar(&f.list, "list", false, "list the faults and end")
 	flag.IntVar(&f.runs, "runs", 1, "runs of each fault")
@@ -78,7 +78,7 @@ func run() int {
 	return 0
 }
 
-func (f flags) playAll(ctx context.Context, chosen []fault) []*result {
+func (f *flags) playAll(ctx context.Context, chosen []fault) []*result {
 	var results []*result
 	for _, one := range chosen {
 		for i := range f.runs {

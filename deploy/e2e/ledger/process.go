@@ -45,8 +45,8 @@ func spawn(plan spawnPlan, command string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() //nolint:errcheck // the child has its own descriptor
-	p.cmd = exec.CommandContext(context.Background(), command, args...)
+	defer log.Close()                                                   //nolint:errcheck // the child has its own descriptor
+	p.cmd = exec.CommandContext(context.Background(), command, args...) //nolint:gosec // the harness's own choice
 	p.cmd.Dir = cmp.Or(plan.cwd, plan.dir)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, plan.env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log

@@ -27,13 +27,19 @@ type redisServer struct {
 	proxies []*toxiproxy.Proxy
 }
 
+// silent drops the client library's remarks.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
 func startRedis(ctx context.Context, dir string, nodes int) (*redisServer, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
+	redis.SetLogger(silent{}) // what it would say of every outage is what the faults are about
 	s := &redisServer{dir: dir, port: port}
-	s.direct = redis.NewClient(&redis.Options{Addr: loopback(port), MaxRetries: -1, ReadTimeout: 2 * time.Second})
+	s.direct = redis.NewClient(&redis.Options{Addr: loopback(port), MaxRetries: -1, DialerRetries: 1, ReadTimeout: 2 * time.Second})
 	if err := s.launch(ctx); err != nil {
 		return s, err
 	}

@@ -31,7 +31,7 @@ type scene struct {
 	*cluster
 
 	about  about
-	world  world
+	world  *world
 	fleet  *fleet
 	writer *writer
 	set    settings
@@ -53,11 +53,12 @@ type mark struct {
 func (s *scene) mark(what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.marks = append(s.marks, mark{at: time.Now().UnixMilli(), n: s.writer.begun()})
-	s.set.progress("  %s", what)
+	m := mark{at: time.Now().UnixMilli(), n: s.writer.begun()}
+	s.marks = append(s.marks, m)
+	s.set.progress("  %s, before event %d", what, m.n)
 }
 
-func (s *scene) note(format string, args ...any) {
+func (s *scene) notef(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
 	s.set.progress("  "+format, args...)
 }
@@ -78,13 +79,13 @@ func play(ctx context.Context, f fault, set settings, seed uint64) (r *result) {
 	r = &result{fault: s.about.name}
 	dir, err := os.MkdirTemp("", "gateway-ledger-"+s.about.name+"-")
 	if err != nil {
-		r.failed("%v", err)
+		r.failf("%v", err)
 		return r
 	}
 	r.dir = dir
 	defer func() {
 		if err := s.end(); err != nil {
-			r.failed("ending: %v", err)
+			r.failf("ending: %v", err)
 		}
 		if len(r.failures) == 0 {
 			r.dir = ""
@@ -92,15 +93,15 @@ func play(ctx context.Context, f fault, set settings, seed uint64) (r *result) {
 		}
 	}()
 	if err := s.begin(ctx, dir, seed); err != nil {
-		r.failed("setting up: %v", err)
+		r.failf("setting up: %v", err)
 		return r
 	}
 	if err := s.act(ctx, f); err != nil {
-		r.failed("%v", err)
+		r.failf("%v", err)
 	}
 	s.judge(ctx, r)
 	for _, failure := range f.check(ctx, s, r) {
-		r.failed("%s", failure)
+		r.failf("%s", failure)
 	}
 	r.notes = s.notes
 	return r
@@ -262,7 +263,7 @@ func (s *scene) end() error {
 		err = s.fleet.stop()
 	}
 	if s.cluster != nil {
-		if other := s.cluster.stop(); err == nil {
+		if other := s.cluster.stop(); err == nil { //nolint:staticcheck // beside the fleet's, the name says whose
 			err = other
 		}
 	}

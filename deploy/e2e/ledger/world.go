@@ -45,8 +45,8 @@ type world struct {
 
 // newWorld has n people: a tenth of admins, four of advisors, the rest clients. Every tenth shares the user of an
 // earlier one, as a second tab does. Half of each role poll. Some ids are numbers, which events may write as such.
-func newWorld(n int) world {
-	var w world
+func newWorld(n int) *world {
+	w := &world{}
 	for i := range max(12, n/5) {
 		w.solicitudes = append(w.solicitudes, mixed("s-", 1000, i))
 	}

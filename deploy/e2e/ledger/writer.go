@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -25,19 +26,17 @@ type load struct {
 // the numbers ascend in the stream. A repeated try carries the same event_id, which the gateway relays once.
 type writer struct {
 	redis *redis.Client
-	world world
+	world *world
 	run   string // makes the event ids this run's own
 	rnd   *rand.Rand
 
 	gate sync.Mutex // held while nothing may be written
 
 	mu     sync.Mutex
-	events []event  // guarded by mu; appended before the first try
-	ids    []string // guarded by mu; stream ids of the acknowledged events
-	tries  int      // guarded by mu; tries that failed
+	events []event // guarded by mu; appended before the first try
 }
 
-func newWriter(client *redis.Client, w world, seed uint64) *writer {
+func newWriter(client *redis.Client, w *world, seed uint64) *writer {
 	return &writer{
 		redis: client, world: w, run: strconv.FormatInt(time.Now().UnixMilli(), 36),
 		rnd: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // a reproducible flow, not a secret
@@ -92,15 +91,7 @@ func (w *writer) add(ctx context.Context, e event) error {
 		return err
 	}
 	return until(ctx, fmt.Sprintf("event %d acknowledged", n), outageBound, func() error {
-		id, err := w.redis.XAdd(ctx, &redis.XAddArgs{Stream: eventStream, Values: entry}).Result()
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if err != nil {
-			w.tries++
-			return err
-		}
-		w.ids = append(w.ids, id)
-		return nil
+		return w.redis.XAdd(ctx, &redis.XAddArgs{Stream: eventStream, Values: entry}).Err()
 	})
 }
 
@@ -133,11 +124,11 @@ func (w *writer) begun() int {
 	return len(w.events)
 }
 
-// written gives a copy of what was written and the stream ids of it.
-func (w *writer) written() ([]event, []string) {
+// written gives a copy of what was written.
+func (w *writer) written() []event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return append([]event(nil), w.events...), append([]string(nil), w.ids...)
+	return slices.Clone(w.events)
 }
 
 var eventNames = []string{
