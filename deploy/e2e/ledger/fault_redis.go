@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 )
 
@@ -111,6 +112,13 @@ func (aofCut) about() about {
 }
 
 func (aofCut) inject(ctx context.Context, s *scene) error {
+	path, length, err := s.redis.aof()
+	if err != nil {
+		return err
+	}
+	if err := pause(ctx, time.Second); err != nil {
+		return err
+	}
 	// An event whose acknowledgement was lost together with its trace would have to be written again: nobody could know.
 	release := s.writer.hold()
 	defer func() { release() }()
@@ -119,8 +127,8 @@ func (aofCut) inject(ctx context.Context, s *scene) error {
 	if err := s.redis.kill(); err != nil {
 		return err
 	}
-	cut, err := s.redis.cutTail(time.Second)
-	if err != nil {
+	// Redis writes whole commands, and drops one that is cut in its middle when it starts.
+	if err := os.Truncate(path, length); err != nil {
 		return err
 	}
 	if err := s.redis.launch(ctx); err != nil {
@@ -131,7 +139,7 @@ func (aofCut) inject(ctx context.Context, s *scene) error {
 		return err
 	}
 	s.excused = func(n int) bool { return n < before && !kept[n] }
-	s.notef("%d bytes cut, %d events lost by Redis", cut, before-len(kept))
+	s.notef("%d of %d events lost by Redis", before-len(kept), before)
 	release()
 	release = func() {}
 	if err := pause(ctx, 5*time.Second); err != nil {

@@ -4,28 +4,11 @@ import (
 	"context"
 	"io"
 	"net"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
-
-func TestTailStartIsAtACommandsBoundary(t *testing.T) {
-	aof := "#TS:100\r\n*1\r\n$4\r\nPING\r\n#TS:101\r\n*1\r\n$4\r\nECHO\r\n#TS:102\r\n*1\r\n$4\r\nLAST\r\n"
-	aof = "*0\r\n" + aof
-	at, err := tailStart([]byte(aof), time.Second)
-	require.NoError(t, err)
-	require.True(t, strings.HasPrefix(aof[at:], "#TS:101\r\n"), "%q", aof[at:])
-	require.True(t, strings.HasSuffix(aof[:at], "PING\r\n"))
-
-	at, err = tailStart([]byte(aof), 2*time.Second)
-	require.NoError(t, err)
-	require.True(t, strings.HasPrefix(aof[at:], "#TS:100\r\n"))
-
-	_, err = tailStart([]byte(aof), 3*time.Second)
-	require.ErrorIs(t, err, errNoAOF)
-}
 
 func TestNumberOfReadsEventsAndLogEntries(t *testing.T) {
 	for text, want := range map[string]int{

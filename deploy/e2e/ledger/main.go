@@ -42,9 +42,10 @@ func parse() *flags {
 	flag.StringVar(&f.worker, "worker", "deploy/e2e/ledger/worker.mjs", "the clients' program")
 	quiet := flag.Bool("quiet", false, "print the table only")
 	flag.Parse()
+	began := time.Now()
 	f.progress = func(format string, args ...any) {
 		if !*quiet {
-			fmt.Fprintf(os.Stderr, format+"\n", args...)
+			fmt.Fprintf(os.Stderr, "%6.1fs "+format+"\n", append([]any{time.Since(began).Seconds()}, args...)...)
 		}
 	}
 	return f

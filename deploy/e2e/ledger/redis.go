@@ -59,7 +59,7 @@ func (s *redisServer) launch(ctx context.Context) error {
 	var err error
 	s.process, err = spawn(spawnPlan{dir: s.dir, name: "redis"}, "redis-server",
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir, "--daemonize", "no", "--save", "",
-		"--appendonly", "yes", "--appendfsync", "always", "--aof-timestamp-enabled", "yes",
+		"--appendonly", "yes", "--appendfsync", "always",
 		"--auto-aof-rewrite-percentage", "0")
 	if err != nil {
 		return err
@@ -132,45 +132,18 @@ func (s *redisServer) stop() error {
 	return s.process.end(syscall.SIGTERM, 10*time.Second)
 }
 
-var errNoAOF = errors.New("no append-only file with enough timestamps")
+var errNoAOF = errors.New("no append-only file")
 
-// cutTail removes from the append-only file of the killed server what was written in about its last d, at the boundary
-// of a command, and returns how many bytes those were.
-func (s *redisServer) cutTail(d time.Duration) (int64, error) {
+// aof gives the file that the server appends to, and its length.
+func (s *redisServer) aof() (string, int64, error) {
 	files, err := filepath.Glob(filepath.Join(s.dir, "appendonlydir", "*.incr.aof"))
 	if err != nil || len(files) == 0 {
-		return 0, errors.Join(errNoAOF, err)
+		return "", 0, errors.Join(errNoAOF, err)
 	}
 	path := files[len(files)-1]
-	content, err := os.ReadFile(path) //nolint:gosec // the run's own file
+	info, err := os.Stat(path)
 	if err != nil {
-		return 0, err
+		return "", 0, err
 	}
-	at, err := tailStart(content, d)
-	if err != nil {
-		return 0, err
-	}
-	return int64(len(content)) - at, os.Truncate(path, at)
-}
-
-// tailStart is the offset of the last timestamp annotation that is at least d older than the newest.
-func tailStart(content []byte, d time.Duration) (int64, error) {
-	newest := int64(-1)
-	for end := len(content); ; {
-		at := bytes.LastIndex(content[:end], []byte("\n#TS:"))
-		if at < 0 {
-			return 0, errNoAOF
-		}
-		line, _, _ := bytes.Cut(content[at+len("\n#TS:"):], []byte("\r\n"))
-		seconds, err := strconv.ParseInt(string(line), 10, 64)
-		if err == nil {
-			if newest < 0 {
-				newest = seconds
-			}
-			if newest-seconds >= int64(d/time.Second) {
-				return int64(at) + 1, nil
-			}
-		}
-		end = at
-	}
+	return path, info.Size(), nil
 }

@@ -99,6 +99,7 @@ func play(ctx context.Context, f fault, set settings, seed uint64) (r *result) {
 	if err := s.act(ctx, f); err != nil {
 		r.failf("%v", err)
 	}
+	s.set.progress("  everything written, all clients at rest")
 	s.judge(ctx, r)
 	for _, failure := range f.check(ctx, s, r) {
 		r.failf("%s", failure)
@@ -137,7 +138,11 @@ func (s *scene) begin(ctx context.Context, dir string, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	return s.back(ctx, connectBound)
+	if err := s.back(ctx, connectBound); err != nil {
+		return err
+	}
+	s.set.progress("  %d clients connected and subscribed", clients)
+	return nil
 }
 
 // grant lets those enter their solicitudes whose tokens don't say so, as the Core API would.
