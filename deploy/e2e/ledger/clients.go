@@ -212,6 +212,24 @@ func (f *fleet) away() int {
 	return away
 }
 
+// complaints says what those that are away complained of last, and how many of each.
+func (f *fleet) complaints() string {
+	counts := map[string]int{}
+	f.look(func(records []*record) {
+		for _, r := range records {
+			if r.ready() {
+				continue
+			}
+			state := "not connected"
+			if r.connected() {
+				state = "not subscribed"
+			}
+			counts[fmt.Sprintf("%s, refused %q, trouble %q", state, last(r.refusals), last(r.troubles))]++
+		}
+	})
+	return fmt.Sprint(counts)
+}
+
 // stop ends the workers and waits for their last reports.
 func (f *fleet) stop() error {
 	var errs []error

@@ -80,12 +80,17 @@ func (e *edge) carry(ctx context.Context, s *slot, down net.Conn) {
 	back := make(chan struct{})
 	go func() {
 		defer close(back)
-		_, _ = io.Copy(down, up)
-		closeWrite(down)
+		pass(down, up)
 	}()
-	_, _ = io.Copy(up, down)
-	closeWrite(up)
+	pass(up, down)
 	<-back
+}
+
+// pass copies until from ends, and tells to. The copying is done here and not by the kernel, since io.Copy's splice
+// would cost two more descriptors a direction.
+func pass(to, from net.Conn) {
+	_, _ = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, 4096))
+	closeWrite(to)
 }
 
 // closeWrite passes one side's end on and leaves the other direction open.

@@ -107,11 +107,9 @@ func (g *gossipRelay) stream(ctx context.Context, end *gossipEnd, down *net.TCPC
 	back := make(chan struct{})
 	go func() {
 		defer close(back)
-		_, _ = io.Copy(down, up)
-		closeWrite(down)
+		pass(down, up)
 	}()
-	_, _ = io.Copy(up, down)
-	closeWrite(up)
+	pass(up, down)
 	<-back
 }
 

@@ -77,7 +77,9 @@ func (s *scene) judgeConnections(r *result, c *record) {
 			r.recovered++
 		}
 		if s.about.stayConnected {
-			r.failf("client %d was disconnected: %s", c.person.id, c.sessions[i-1].why)
+			before := c.sessions[i-1]
+			r.failf("client %d was disconnected from %s, %d ms after the first harm: %s", c.person.id, before.node,
+				s.sinceHarm(before.down), before.why)
 		}
 	}
 	if !c.connected() {
@@ -86,6 +88,16 @@ func (s *scene) judgeConnections(r *result, c *record) {
 	for _, trouble := range c.troubles {
 		r.notes = append(r.notes, fmt.Sprintf("client %d: %s", c.person.id, trouble))
 	}
+}
+
+// sinceHarm is how long after the first mark at (unix ms) was.
+func (s *scene) sinceHarm(at int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.marks) == 0 {
+		return 0
+	}
+	return at - s.marks[0].at
 }
 
 func last(texts []string) string {

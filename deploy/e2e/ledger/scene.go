@@ -223,7 +223,7 @@ func (s *scene) harm(ctx context.Context, f fault) error {
 func (s *scene) back(ctx context.Context, bound time.Duration) error {
 	return until(ctx, "all clients connected", bound, func() error {
 		if away := s.fleet.away(); away > 0 {
-			return fmt.Errorf("%w: %d are not", errUnwell, away)
+			return fmt.Errorf("%w: %d are not; %s", errUnwell, away, s.fleet.complaints())
 		}
 		return nil
 	})
