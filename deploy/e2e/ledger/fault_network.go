@@ -59,7 +59,7 @@ func (g *gossipBlock) inject(ctx context.Context, s *scene) error {
 		return err
 	}
 	s.notef("/stats asked %d times while blocked, %d wrong; %d packets and streams dropped", asked, len(g.wrong), s.relay.drops())
-	return s.ready(ctx)
+	return s.well(ctx)
 }
 
 func (g *gossipBlock) check(_ context.Context, s *scene, _ *result) []string {

@@ -59,7 +59,7 @@ func (s *scene) relaunch(ctx context.Context, nodes ...*gateway) error {
 			return err
 		}
 	}
-	return s.ready(ctx)
+	return s.well(ctx)
 }
 
 // killTwo leaves one of three nodes.
@@ -168,7 +168,7 @@ func (freeze) inject(ctx context.Context, s *scene) error {
 	if err != nil {
 		return err
 	}
-	return s.ready(ctx)
+	return s.well(ctx)
 }
 
 // lagging sends clients to a node that reads the log later than the one they come from: what they have had already

@@ -30,10 +30,7 @@ func (s *scene) redisBack(ctx context.Context) error {
 		return err
 	}
 	s.set.progress("  redis-server is back")
-	if err := pause(ctx, 3*time.Second); err != nil {
-		return err
-	}
-	return s.ready(ctx)
+	return s.well(ctx)
 }
 
 // redisAway keeps the nodes from Redis, first silently, then by refusal, and then makes it slow.
@@ -72,7 +69,7 @@ func (redisAway) inject(ctx context.Context, s *scene) error {
 	if err := s.redis.heal(ctx); err != nil {
 		return err
 	}
-	return s.ready(ctx)
+	return s.well(ctx)
 }
 
 // flush takes everything from Redis, sessions, log and presence included. Clients may lose events, but not unknowingly.
@@ -93,7 +90,7 @@ func (flush) inject(ctx context.Context, s *scene) error {
 	if err := pause(ctx, 5*time.Second); err != nil {
 		return err
 	}
-	return s.ready(ctx)
+	return s.well(ctx)
 }
 
 func (flush) check(_ context.Context, s *scene, r *result) []string {
@@ -145,7 +142,7 @@ func (aofCut) inject(ctx context.Context, s *scene) error {
 	if err := pause(ctx, 5*time.Second); err != nil {
 		return err
 	}
-	return s.ready(ctx)
+	return s.well(ctx)
 }
 
 // kept are the events that Redis still has. The event stream is read first: what a node moves meanwhile is in the log.
@@ -186,7 +183,7 @@ func (clientKill) inject(ctx context.Context, s *scene) error {
 			return err
 		}
 	}
-	return s.ready(ctx)
+	return s.well(ctx)
 }
 
 // outOfMemory makes Redis refuse every command that could need memory.
@@ -208,7 +205,7 @@ func (outOfMemory) inject(ctx context.Context, s *scene) error {
 	if err := errors.Join(err, s.redis.direct.ConfigSet(ctx, "maxmemory", "0").Err()); err != nil {
 		return err
 	}
-	return s.ready(ctx)
+	return s.well(ctx)
 }
 
 // readOnly makes Redis a replica for a while, as after a failover that the nodes have not noticed.
@@ -231,5 +228,5 @@ func (readOnly) inject(ctx context.Context, s *scene) error {
 	if err := errors.Join(err, s.redis.direct.Do(ctx, "REPLICAOF", "NO", "ONE").Err()); err != nil {
 		return err
 	}
-	return s.ready(ctx)
+	return s.well(ctx)
 }

@@ -24,7 +24,7 @@ func (*storm) about() about {
 	return about{
 		name: "storm", text: "5,000 clients dropped at once and back within 5 s, at few Redis commands each",
 		allRecovered: true, clients: stormClients, wsOnly: true, perWorker: 1250,
-		load: load{rate: 5, pulse: time.Second},
+		load: load{rate: 2, pulse: 3 * time.Second},
 		// The stock client's back-off, spread over 4 s.
 		options: map[string]any{"reconnectionDelay": 2000, "reconnectionDelayMax": 4000, "randomizationFactor": 1},
 	}

@@ -229,6 +229,16 @@ func (s *scene) back(ctx context.Context, bound time.Duration) error {
 	})
 }
 
+// well waits until all nodes are ready and know each other, and notes how long that took.
+func (s *scene) well(ctx context.Context) error {
+	began := time.Now()
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	s.notef("all nodes ready, %v after the last step", time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
 // settle waits until everybody has the last event, and a little more for what should not come.
 func (s *scene) settle(ctx context.Context) error {
 	last := s.writer.begun() - 1
