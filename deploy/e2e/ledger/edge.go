@@ -28,7 +28,7 @@ type slot struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool // guarded by mu; both ends of each connection
-	due   bool              // guarded by mu; the next connection is to be cut
+	until time.Time         // guarded by mu; no connection is carried before
 }
 
 func startEdge(upstream string, clients int) (*edge, error) {
@@ -75,8 +75,10 @@ func (e *edge) carry(ctx context.Context, s *slot, down net.Conn) {
 		_ = down.Close()
 		return
 	}
-	s.keep(ctx, down, up)
 	defer s.drop(down, up)
+	if !s.keep(ctx, down, up) {
+		return
+	}
 	back := make(chan struct{})
 	go func() {
 		defer close(back)
@@ -100,17 +102,17 @@ func closeWrite(conn net.Conn) {
 	}
 }
 
-func (s *slot) keep(ctx context.Context, conns ...net.Conn) {
+// keep notes the connections to be cut later; false says that they are to be closed at once.
+func (s *slot) keep(ctx context.Context, conns ...net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if ctx.Err() != nil || time.Now().Before(s.until) {
+		return false
+	}
 	for _, c := range conns {
 		s.conns[c] = true
 	}
-	if s.due || ctx.Err() != nil {
-		s.due = false
-		// In the middle of what it is about to carry.
-		time.AfterFunc(time.Duration(rand.IntN(30))*time.Millisecond, func() { s.cut(false) }) //nolint:gosec // no secret
-	}
+	return true
 }
 
 func (s *slot) drop(conns ...net.Conn) {
@@ -122,14 +124,12 @@ func (s *slot) drop(conns ...net.Conn) {
 	}
 }
 
-// cut resets or closes the client's connections. A client that has none at the moment loses its next if insist is set.
-func (s *slot) cut(insist bool) {
+// cut resets or closes the client's connections and carries none for the time being. That has to be long enough for a
+// client that polls to notice: it may just have no request under way.
+func (s *slot) cut(outage time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.conns) == 0 {
-		s.due = insist
-		return
-	}
+	s.until = time.Now().Add(outage)
 	reset := rand.IntN(2) == 0 //nolint:gosec // not a secret
 	for c := range s.conns {
 		if tcp, ok := c.(*net.TCPConn); ok && reset {
@@ -139,10 +139,13 @@ func (s *slot) cut(insist bool) {
 	}
 }
 
+// outage is long enough for a client that polls.
+const outage = 100 * time.Millisecond
+
 // cutAll cuts every client at once.
 func (e *edge) cutAll() {
 	for _, s := range e.slots {
-		s.cut(true)
+		s.cut(outage)
 	}
 }
 
@@ -152,7 +155,7 @@ func (e *edge) harass(ctx context.Context, least, most time.Duration) {
 	for _, s := range e.slots {
 		all.Go(func() {
 			for pause(ctx, least+rand.N(most-least)) == nil { //nolint:gosec // not a secret
-				s.cut(true)
+				s.cut(outage)
 			}
 		})
 	}
@@ -163,7 +166,7 @@ func (e *edge) stop() {
 	e.stopped()
 	for _, s := range e.slots {
 		_ = s.listener.Close()
-		s.cut(false)
+		s.cut(0)
 	}
 	e.running.Wait()
 }

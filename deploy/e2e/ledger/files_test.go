@@ -58,23 +58,30 @@ func TestTheEdgeCutsOneClientAlone(t *testing.T) {
 		conns = append(conns, conn)
 		talk(t, conn)
 	}
-	e.slots[0].cut(true)
+	e.slots[0].cut(0)
 	_, err = conns[0].Read(make([]byte, 1))
 	require.Error(t, err)
 	talk(t, conns[1])
 }
 
-func TestTheEdgeCutsTheNextConnectionOfAClientThatHasNone(t *testing.T) {
+func TestTheEdgeCarriesNothingWhileACutLasts(t *testing.T) {
 	e, err := startEdge(echo(t), 1)
 	require.NoError(t, err)
 	defer e.stop()
-	e.slots[0].cut(true)
+	e.slots[0].cut(time.Hour)
 	conn, err := net.Dial("tcp", e.addr(0))
 	require.NoError(t, err)
 	defer conn.Close()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
 	_, err = conn.Read(make([]byte, 1))
 	require.Error(t, err)
+
+	e.slots[0].cut(0)
+	again, err := net.Dial("tcp", e.addr(0))
+	require.NoError(t, err)
+	defer again.Close()
+	require.NoError(t, again.SetDeadline(time.Now().Add(20*time.Second)))
+	talk(t, again)
 }
 
 func talk(t *testing.T, conn net.Conn) {
