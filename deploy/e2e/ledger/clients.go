@@ -224,6 +224,9 @@ func (f *fleet) complaints() string {
 			if r.connected() {
 				state = "not subscribed"
 			}
+			if r.person.polling {
+				state += " (polling)"
+			}
 			counts[fmt.Sprintf("%s, refused %q, trouble %q", state, last(r.refusals), last(r.troubles))]++
 		}
 	})

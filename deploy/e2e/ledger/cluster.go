@@ -49,7 +49,8 @@ type cluster struct {
 
 type clusterPlan struct {
 	dir, binary, haproxy string // haproxy is the example configuration
-	nodes, clients       int
+	nodes                int
+	people               []person
 	relay                bool
 }
 
@@ -75,7 +76,7 @@ func startCluster(ctx context.Context, plan clusterPlan) (*cluster, error) {
 	if err != nil {
 		return c, err
 	}
-	c.edge, err = startEdge(loopback(port), plan.clients)
+	c.edge, err = startEdge(loopback(port), plan.people)
 	return c, err
 }
 

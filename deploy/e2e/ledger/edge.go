@@ -25,13 +25,15 @@ type edge struct {
 
 type slot struct {
 	listener net.Listener
+	polling  bool
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool // guarded by mu; both ends of each connection
 	until time.Time         // guarded by mu; no connection is carried before
+	owed  bool              // guarded by mu; the next connection is not carried, whenever it comes
 }
 
-func startEdge(upstream string, clients int) (*edge, error) {
+func startEdge(upstream string, people []person) (*edge, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -39,13 +41,13 @@ func startEdge(upstream string, clients int) (*edge, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &edge{upstream: upstream, port: port, stopped: cancel}
 	var config net.ListenConfig
-	for i := range min(clients, maxAddresses) {
+	for i, p := range people[:min(len(people), maxAddresses)] {
 		listener, err := config.Listen(ctx, "tcp", e.addr(i))
 		if err != nil {
 			e.stop()
 			return nil, fmt.Errorf("address of client %d: %w", i, err)
 		}
-		s := &slot{listener: listener, conns: map[net.Conn]bool{}}
+		s := &slot{listener: listener, polling: p.polling, conns: map[net.Conn]bool{}}
 		e.slots = append(e.slots, s)
 		e.running.Go(func() { e.accept(ctx, s) })
 	}
@@ -106,7 +108,8 @@ func closeWrite(conn net.Conn) {
 func (s *slot) keep(ctx context.Context, conns ...net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ctx.Err() != nil || time.Now().Before(s.until) {
+	if ctx.Err() != nil || s.owed || time.Now().Before(s.until) {
+		s.owed = false
 		return false
 	}
 	for _, c := range conns {
@@ -124,12 +127,13 @@ func (s *slot) drop(conns ...net.Conn) {
 	}
 }
 
-// cut resets or closes the client's connections and carries none for the time being. That has to be long enough for a
-// client that polls to notice: it may just have no request under way.
+// cut resets or closes the client's connections and carries none for the time being. A client that polls may just have
+// no request under way and notices only if its next fails.
 func (s *slot) cut(outage time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.until = time.Now().Add(outage)
+	s.owed = s.polling
 	reset := rand.IntN(2) == 0 //nolint:gosec // not a secret
 	for c := range s.conns {
 		if tcp, ok := c.(*net.TCPConn); ok && reset {
@@ -139,7 +143,6 @@ func (s *slot) cut(outage time.Duration) {
 	}
 }
 
-// outage is long enough for a client that polls.
 const outage = 100 * time.Millisecond
 
 // cutAll cuts every client at once.

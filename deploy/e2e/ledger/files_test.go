@@ -46,7 +46,7 @@ func echo(t *testing.T) string {
 }
 
 func TestTheEdgeCutsOneClientAlone(t *testing.T) {
-	e, err := startEdge(echo(t), 2)
+	e, err := startEdge(echo(t), make([]person, 2))
 	require.NoError(t, err)
 	defer e.stop()
 	var conns []net.Conn
@@ -65,7 +65,7 @@ func TestTheEdgeCutsOneClientAlone(t *testing.T) {
 }
 
 func TestTheEdgeCarriesNothingWhileACutLasts(t *testing.T) {
-	e, err := startEdge(echo(t), 1)
+	e, err := startEdge(echo(t), make([]person, 1))
 	require.NoError(t, err)
 	defer e.stop()
 	e.slots[0].cut(time.Hour)
@@ -77,6 +77,25 @@ func TestTheEdgeCarriesNothingWhileACutLasts(t *testing.T) {
 	require.Error(t, err)
 
 	e.slots[0].cut(0)
+	again, err := net.Dial("tcp", e.addr(0))
+	require.NoError(t, err)
+	defer again.Close()
+	require.NoError(t, again.SetDeadline(time.Now().Add(20*time.Second)))
+	talk(t, again)
+}
+
+func TestTheEdgeFailsTheNextConnectionOfAClientThatPolls(t *testing.T) {
+	e, err := startEdge(echo(t), []person{{polling: true}})
+	require.NoError(t, err)
+	defer e.stop()
+	e.slots[0].cut(0)
+	conn, err := net.Dial("tcp", e.addr(0))
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	_, err = conn.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+
 	again, err := net.Dial("tcp", e.addr(0))
 	require.NoError(t, err)
 	defer again.Close()

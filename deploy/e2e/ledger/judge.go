@@ -52,9 +52,10 @@ func (s *scene) judge(ctx context.Context, r *result) {
 			r.each[id] = t
 			r.total.add(t)
 			for _, remark := range t.remarks {
-				if t.repeated+t.reordered+t.misdelivered > 0 || t.silent > 0 || !s.about.lossWithNotice {
-					r.failf("client %d (%s, %s): %s", id, c.person.user, c.node(), remark)
-				}
+				r.failf("client %d (%s, %s): %s", id, c.person.user, c.node(), remark)
+			}
+			if len(t.remarks) > 0 {
+				s.dump(c, t)
 			}
 		}
 		r.served = s.servedAfter(records)

@@ -119,7 +119,7 @@ func (s *scene) begin(ctx context.Context, dir string, seed uint64) error {
 	}
 	var err error
 	s.cluster, err = startCluster(ctx, clusterPlan{
-		dir: dir, binary: s.set.gateway, haproxy: s.set.haproxy, nodes: s.set.nodes, clients: clients, relay: s.about.relay,
+		dir: dir, binary: s.set.gateway, haproxy: s.set.haproxy, nodes: s.set.nodes, people: s.world.people, relay: s.about.relay,
 	})
 	if err != nil {
 		return err
@@ -221,8 +221,13 @@ func (s *scene) harm(ctx context.Context, f fault) error {
 
 // back waits until every client is connected and in its rooms.
 func (s *scene) back(ctx context.Context, bound time.Duration) error {
+	long := time.Now().Add(bound / 4)
 	return until(ctx, "all clients connected", bound, func() error {
 		if away := s.fleet.away(); away > 0 {
+			if time.Now().After(long) {
+				s.notef("%d clients are still away: %s", away, s.fleet.complaints())
+				long = time.Now().Add(bound)
+			}
 			return fmt.Errorf("%w: %d are not; %s", errUnwell, away, s.fleet.complaints())
 		}
 		return nil

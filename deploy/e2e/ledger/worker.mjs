@@ -22,9 +22,6 @@ function report(ev, client, more = {}) {
 }
 
 class Client {
-  /** False while it stays away on purpose. */
-  wanted = true;
-
   /** Whether its session is in all of its rooms. */
   subscribed = false;
 
@@ -91,19 +88,25 @@ class Client {
   }
 
   again(delay) {
-    setTimeout(() => this.wanted && this.socket.connect(), delay * (0.5 + Math.random()));
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.connect(), delay * (0.5 + Math.random()));
+  }
+
+  connect() {
+    clearTimeout(this.timer);
+    // While it is active it connects by itself; another call would send a second CONNECT.
+    if (!this.socket.active) this.socket.connect();
   }
 
   logout() {
-    this.wanted = false;
+    clearTimeout(this.timer);
     this.socket.disconnect();
   }
 
   /** Comes back on the same socket object, as somebody else if a token is given. */
   login(token) {
     if (token) this.socket.auth = { token };
-    this.wanted = true;
-    this.socket.connect();
+    this.connect();
   }
 }
 
@@ -114,7 +117,7 @@ const commands = {
     for (const p of people) {
       const client = new Client(p, options);
       clients.set(p.id, client);
-      setTimeout(() => client.socket.connect(), Math.random() * spread);
+      setTimeout(() => client.connect(), Math.random() * spread);
     }
   },
   logout: ({ ids }) => ids.forEach((id) => clients.get(id).logout()),
