@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 )
 
 // fault is one way in which things go wrong, and what must hold nevertheless.
@@ -58,16 +57,4 @@ func faults() []fault {
 		readOnly{},
 		&storm{},
 	}
-}
-
-// control is no fault: what fails here is wrong with the gateway, or with the harness, at the best of times.
-type control struct{ unchecked }
-
-func (control) about() about {
-	return about{name: "control", text: "nothing goes wrong", stayConnected: true}
-}
-
-func (control) inject(ctx context.Context, s *scene) error {
-	s.mark("nothing")
-	return pause(ctx, 5*time.Second)
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -275,6 +276,22 @@ func (r *record) has(n int) bool {
 		}
 	}
 	return false
+}
+
+// killed ends a node without warning.
+func (s *scene) killed(n *gateway) error {
+	s.mark("kill -9 " + n.name)
+	return n.end(syscall.SIGKILL, 10*time.Second)
+}
+
+// relaunch starts ended nodes again and waits until they are part of the cluster.
+func (s *scene) relaunch(ctx context.Context, nodes ...*gateway) error {
+	for _, n := range nodes {
+		if err := s.launch(n); err != nil {
+			return err
+		}
+	}
+	return s.well(ctx)
 }
 
 func (s *scene) end() error {
