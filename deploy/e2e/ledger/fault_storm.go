@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -16,8 +18,8 @@ const (
 
 // storm is a load balancer that restarts: everybody is dropped at once and comes back within 5 s.
 type storm struct {
-	commands int // that Redis ran meanwhile, those of scripts included
-	back     int64
+	commands int   // that Redis ran meanwhile, those of scripts included
+	back     int64 // ms until the last client was back
 }
 
 func (*storm) about() about {
@@ -49,9 +51,14 @@ func (st *storm) inject(ctx context.Context, s *scene) error {
 	if err := s.back(ctx, backBound); err != nil {
 		return err
 	}
-	var err error
-	if st.commands, err = s.redis.commands(ctx); err != nil {
+	calls, err := s.redis.calls(ctx)
+	if err != nil {
 		return err
+	}
+	st.commands = 0
+	names := slices.SortedFunc(maps.Keys(calls), func(a, b string) int { return calls[b] - calls[a] })
+	for _, name := range names {
+		st.commands += calls[name]
 	}
 	s.fleet.look(func(records []*record) {
 		for _, c := range records {
@@ -60,6 +67,9 @@ func (st *storm) inject(ctx context.Context, s *scene) error {
 	})
 	s.notef("all were back after %d ms; Redis ran %d commands, %.2f per client", st.back, st.commands,
 		float64(st.commands)/stormClients)
+	for _, name := range names[:min(len(names), 10)] {
+		s.notef("  %s: %.2f per client", name, float64(calls[name])/stormClients)
+	}
 	return nil
 }
 
@@ -74,21 +84,19 @@ func (st *storm) check(_ context.Context, _ *scene, r *result) []string {
 	return wrong
 }
 
-var commandCalls = regexp.MustCompile(`(?m)^cmdstat_\S+?:calls=(\d+)`)
+var commandCalls = regexp.MustCompile(`(?m)^cmdstat_(\S+?):calls=(\d+)`)
 
-// commands is how many Redis has run since its figures were reset.
-func (s *redisServer) commands(ctx context.Context) (int, error) {
+// calls is how often Redis has run each command since its figures were reset, from scripts too.
+func (s *redisServer) calls(ctx context.Context) (map[string]int, error) {
 	info, err := s.direct.Info(ctx, "commandstats").Result()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	sum := 0
+	calls := map[string]int{}
 	for _, found := range commandCalls.FindAllStringSubmatch(info, -1) {
-		calls, err := strconv.Atoi(found[1])
-		if err != nil {
-			return 0, err
+		if calls[found[1]], err = strconv.Atoi(found[2]); err != nil {
+			return nil, err
 		}
-		sum += calls
 	}
-	return sum, nil
+	return calls, nil
 }

@@ -27,7 +27,7 @@ type result struct {
 }
 
 // maxFailures bounds what is printed of one run.
-const maxFailures = 12
+const maxFailures = 15
 
 func (r *result) failf(format string, args ...any) {
 	r.failures = append(r.failures, fmt.Sprintf(format, args...))
