@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
+	"github.com/zishang520/socket.io/servers/engine/v3"
 	"github.com/zishang520/socket.io/servers/engine/v3/transports"
 	"github.com/zishang520/socket.io/servers/socket/v3"
+	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
 // closeGrace is how long the queued packets of a connection that is being closed may take.
@@ -34,20 +36,27 @@ func awaitTaken(s *socket.Socket) {
 // polls knows the open requests of the polling clients.
 type polls struct{ open sync.Map } // by session id: a channel that is closed when the request is answered
 
-// watch keeps the list of those that next serves.
-func (p *polls) watch(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		if sid := q.Get("sid"); sid != "" && r.Method == http.MethodGet && q.Get("transport") == transports.POLLING {
-			answered := make(chan struct{})
-			p.open.Store(sid, answered)
-			defer func() {
-				close(answered)
-				p.open.CompareAndDelete(sid, answered)
-			}()
-		}
-		next.ServeHTTP(w, r)
-	})
+// serve hands a request to the server, and keeps it in the list meanwhile if it waits for events.
+func (p *polls) serve(server engine.Server, w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	sid := q.Get("sid")
+	if sid == "" || r.Method != http.MethodGet || q.Get("transport") != transports.POLLING {
+		server.ServeHTTP(w, r)
+		return
+	}
+	answered := make(chan struct{})
+	p.open.Store(sid, answered)
+	defer func() {
+		close(answered)
+		p.open.CompareAndDelete(sid, answered)
+	}()
+	ctx := types.NewHttpContext(w, r)
+	forgotten := make(chan struct{})
+	_ = ctx.Once("close", func(...any) { close(forgotten) })
+	server.HandleRequest(ctx)
+	// The library forgets an answered request a moment after it lets go of it, and with it the next one if that is here
+	// by then. So the client has the end of its answer, and with it the occasion for the next request, only afterwards.
+	<-forgotten
 }
 
 // end answers the open request of a polling client with the close, which the library would leave open for ever. It

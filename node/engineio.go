@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -44,14 +45,18 @@ func newServer(cfg Config, adapter socket.AdapterConstructor) *socket.Server {
 }
 
 // newHandler serves io; its engine exists from here on.
-func newHandler(io *socket.Server, polls *polls, origins originList, draining func() bool) http.Handler {
-	handler := polls.watch(io.ServeHandler(nil))
+func newHandler(io *socket.Server, polls *polls, origins originList, draining func() bool) (http.Handler, error) {
+	server, ok := io.ServeHandler(nil).(engine.Server)
+	if !ok {
+		return nil, errors.New("node: the library's handler is not its Engine.IO server")
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { polls.serve(server, w, r) })
 	_ = io.Engine().On("connection", func(args ...any) {
 		if s, ok := args[0].(engine.Socket); ok {
 			openGate(s)
 		}
 	})
-	return guard(gated(handler), origins, draining)
+	return guard(gated(handler), origins, draining), nil
 }
 
 // originList decides which browser origins may talk to the node.

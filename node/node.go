@@ -95,7 +95,10 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node")}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.io = newServer(cfg, deps.Adapter)
-	n.http = newHandler(n.io, &n.polls, newOriginList(cfg.Origins), n.draining.Load)
+	var err error
+	if n.http, err = newHandler(n.io, &n.polls, newOriginList(cfg.Origins), n.draining.Load); err != nil {
+		return nil, err
+	}
 	n.io.Use(n.admit)
 	if err := n.io.On("connection", n.onConnection); err != nil {
 		return nil, err
