@@ -66,13 +66,14 @@ func (p *polls) end(s *socket.Socket) bool {
 	if t.Name() != transports.POLLING || !t.Writable() {
 		return false
 	}
-	answered, open := p.open.Load(s.Conn().Id())
+	found, _ := p.open.Load(s.Conn().Id())
+	answered, open := found.(chan struct{})
 	if !open {
 		return false
 	}
 	t.Send([]*packet.Packet{{Type: packet.CLOSE}})
 	select {
-	case <-answered.(chan struct{}):
+	case <-answered:
 	case <-time.After(closeGrace):
 	}
 	return true

@@ -26,7 +26,7 @@ func (r *rig) poll(token string) *poller {
 	}
 	require.NoError(r.t, json.Unmarshal([]byte(strings.TrimPrefix(p.get(), "0")), &open))
 	p.url += "&sid=" + open.Sid
-	res, err := http.Post(p.url, "text/plain", strings.NewReader(`40{"token":"`+token+`"}`)) //nolint:noctx // a test's own server
+	res, err := http.Post(p.url, "text/plain", strings.NewReader(`40{"token":"`+token+`"}`))
 	require.NoError(r.t, err)
 	_ = res.Body.Close()
 	for got := ""; !strings.Contains(got, `"connected"`); {
