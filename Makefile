@@ -28,7 +28,7 @@ api/web/dist/index.html: $(WEB_FILES)
 	cd api/web && npm ci --no-audit --no-fund && npm run build
 	@touch $@
 
-test: install lint unit e2e ## everything that has to pass
+test: install lint unit e2e chaos-short ## everything that has to pass
 
 install: ## the Debian packages that the tests need
 	@.ci/install
