@@ -195,3 +195,10 @@ func (t *table) total() int64 {
 	defer t.mu.Unlock()
 	return t.sockets
 }
+
+// waiting is the number of changes to be written.
+func (t *table) waiting() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.dirty)
+}
