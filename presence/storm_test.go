@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -121,9 +122,10 @@ func TestAStormIsFewCommands(t *testing.T) {
 				s.exit(i, i)
 			}
 			s.tick()
+			order := rand.New(rand.NewPCG(1, 2)).Perm(clients) // so that those who come together are of any rooms
 			for tick := range test.ticks {
-				for i := tick; i < clients; i += test.ticks {
-					s.enter(i, i+1+i/nodes%2)
+				for at := tick; at < clients; at += test.ticks {
+					s.enter(order[at], order[at]+1+at%2)
 				}
 				s.tick()
 			}

@@ -31,10 +31,10 @@ type table struct {
 	underflows *atomic.Uint64
 
 	mu      sync.Mutex
-	records map[key]*record      // guarded by mu
-	dirty   map[*record]struct{} // guarded by mu; what has to be written
-	sockets int64                // guarded by mu
-	leavers []leaver             // guarded by mu; in the order they left
+	records map[key]*record // guarded by mu
+	dirty   dirt            // guarded by mu; what has to be written
+	sockets int64           // guarded by mu
+	leavers []leaver        // guarded by mu; in the order they left
 }
 
 // leaver is a record that left at a time; if it has left again since, the record says a later one.
@@ -43,8 +43,27 @@ type leaver struct {
 	left time.Time
 }
 
+// dirt is a set of records by room: what changes in one room is cheaper to write together.
+type dirt map[string]map[*record]struct{}
+
+func (d dirt) put(r *record) {
+	room := d[r.room]
+	if room == nil {
+		room = map[*record]struct{}{}
+		d[r.room] = room
+	}
+	room[r] = struct{}{}
+}
+
+func (d dirt) drop(r *record) {
+	delete(d[r.room], r)
+	if len(d[r.room]) == 0 {
+		delete(d, r.room)
+	}
+}
+
 func newTable(grace time.Duration, underflows *atomic.Uint64) *table {
-	return &table{grace: grace, underflows: underflows, records: map[key]*record{}, dirty: map[*record]struct{}{}}
+	return &table{grace: grace, underflows: underflows, records: map[key]*record{}, dirty: dirt{}}
 }
 
 // add changes k's count by d. A count never falls under zero.
@@ -70,9 +89,9 @@ func (t *table) touch(r *record) {
 	switch {
 	case r.inFlight: // settle decides
 	case r.n != r.stored || r.unsure:
-		t.dirty[r] = struct{}{}
+		t.dirty.put(r)
 	default:
-		delete(t.dirty, r)
+		t.dirty.drop(r)
 		if r.n == 0 && r.left.IsZero() {
 			delete(t.records, r.key)
 		}
@@ -87,22 +106,24 @@ type change struct {
 	fresh bool // Redis may see it come: an announcement may be due
 }
 
-// take returns up to limit changes, which settle has to be called with. With hold, members that are new are left for
+// take returns up to limit changes, a room's together, which settle has to be called with. With hold, members that are new are left for
 // later: other nodes may not yet have said again that the user is there.
 func (t *table) take(limit int, hold bool) []change {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	taken := make([]change, 0, min(limit, len(t.dirty)))
-	for r := range t.dirty {
-		if len(taken) == limit {
-			break
+	var taken []change
+	for _, room := range t.dirty {
+		for r := range room {
+			if len(taken) == limit {
+				return taken
+			}
+			if hold && r.n > 0 && r.stored == 0 && !r.known {
+				continue
+			}
+			r.inFlight = true
+			t.dirty.drop(r)
+			taken = append(taken, change{rec: r, n: r.n, known: r.known, fresh: r.n > 0 && (r.stored == 0 || r.unsure) && !r.known})
 		}
-		if hold && r.n > 0 && r.stored == 0 && !r.known {
-			continue
-		}
-		r.inFlight = true
-		delete(t.dirty, r)
-		taken = append(taken, change{rec: r, n: r.n, known: r.known, fresh: r.n > 0 && (r.stored == 0 || r.unsure) && !r.known})
 	}
 	return taken
 }
@@ -163,7 +184,7 @@ func (t *table) emptied(now time.Time) {
 			r.known = true
 		}
 		r.stored, r.unsure = 0, true
-		t.dirty[r] = struct{}{}
+		t.dirty.put(r)
 	}
 }
 
@@ -173,7 +194,7 @@ func (t *table) doubt() {
 	defer t.mu.Unlock()
 	for _, r := range t.records {
 		r.unsure = true
-		t.dirty[r] = struct{}{}
+		t.dirty.put(r)
 	}
 }
 
@@ -186,7 +207,7 @@ func (t *table) stranger(k key, stored int64) {
 	}
 	r := &record{key: k, stored: stored, unsure: true}
 	t.records[k] = r
-	t.dirty[r] = struct{}{}
+	t.dirty.put(r)
 }
 
 // total is the number of sockets counted.
@@ -200,5 +221,9 @@ func (t *table) total() int64 {
 func (t *table) waiting() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.dirty)
+	n := 0
+	for _, room := range t.dirty {
+		n += len(room)
+	}
+	return n
 }
