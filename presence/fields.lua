@@ -41,22 +41,33 @@ local function write(hash, counts)
   pieces(del, function(...) redis.call('HDEL', hash, ...) end)
 end
 
--- totals are the counts of all nodes that a call changes: by hash, the users expected to change, and once they are
--- read, their counts, and those of them that have changed.
+-- totals are the counts of all nodes that a call changes, by hash: the users expected to change, the counts known of
+-- them, and those of them that have changed.
 local totals = {}
 
--- expect says that add will be called with a hash and user; for each pair as often as it then is.
-local function expect(hash, user)
+-- expect says that add will be called with a hash and user; for each pair as often as it then is. Of one known to be
+-- absent nothing is read.
+local function expect(hash, user, absent)
   local t = totals[hash]
   if not t then
-    t = {users = {}, changed = {}}
+    t = {users = {}, counts = {}, changed = {}}
     totals[hash] = t
   end
   t.users[#t.users + 1] = user
+  if absent then t.counts[user] = 0 end
+end
+
+local function read_unknown(hash, t)
+  local unknown = {}
+  for _, user in ipairs(t.users) do
+    if not t.counts[user] then unknown[#unknown + 1] = user end
+  end
+  for user, count in pairs(read(hash, unknown)) do t.counts[user] = count end
+  t.complete = true
 end
 
 -- add changes a user's count in a hash, and returns it as it was and as it is. A hash in which one user changes is
--- written at once, in one command where he stays; any other is read whole, and written by write_totals.
+-- written at once, in one command where he stays; any other is read first, and written by write_totals.
 local function add(hash, user, diff)
   local t = totals[hash]
   if #t.users == 1 then
@@ -64,7 +75,7 @@ local function add(hash, user, diff)
     if after <= 0 then redis.call('HDEL', hash, user) end
     return after - diff, after
   end
-  t.counts = t.counts or read(hash, t.users)
+  if not t.complete then read_unknown(hash, t) end
   local before = t.counts[user]
   local after = before + diff
   t.counts[user] = math.max(after, 0)

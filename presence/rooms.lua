@@ -26,39 +26,40 @@ while i <= #ARGV do
   i = i + 5 + n
 end
 
-local held, written, changes = read(KEYS[2], fields), {}, {}
+-- One user may be in a room in several roles; back in any of them is back.
+local held, written, changes, names = read(KEYS[2], fields), {}, {}, {}
 for _, m in ipairs(members) do
   m.diff = m.count - held[m.field]
   if m.diff ~= 0 then held[m.field], written[m.field] = m.count, m.count end
-  if m.diff ~= 0 or m.known then
-    expect(m.total, m.user)
-    changes[#changes + 1] = m
+  if m.diff ~= 0 or m.known then changes[#changes + 1] = m end
+  if m.diff > 0 then
+    m.names = {m.field}
+    for role in string.gmatch(ARGV[4], '[^|]+') do m.names[#m.names + 1] = m.room .. '|' .. role .. '|' .. m.user end
+    for _, name in ipairs(m.names) do names[#names + 1] = name end
   end
 end
 write(KEYS[2], written)
 
--- One user may be in a room in several roles; back in any of them is back.
-local names = {}
+-- Who is leaving, in one of the roles that everyone who comes removes from there, is in no total of the room.
+local leaving = fetch('ZMSCORE', KEYS[3], names)
+for _, m in ipairs(changes) do
+  local absent = false
+  for k = 2, #(m.names or {}) do absent = absent or leaving[m.names[k]] end
+  expect(m.total, m.user, absent)
+end
 for _, m in ipairs(changes) do
   local before, after = add(m.total, m.user, m.diff)
-  if before <= 0 and after > 0 then
-    m.names = {m.field}
-    for role in string.gmatch(ARGV[4], '[^|]+') do m.names[#m.names + 1] = m.room .. '|' .. role .. '|' .. m.user end
-    for _, name in ipairs(m.names) do names[#names + 1] = name end
-  elseif after <= 0 and (before > 0 or m.known) then
-    m.went = true
-  end
+  m.came = before <= 0 and after > 0
+  m.went = after <= 0 and (before > 0 or m.known)
 end
 write_totals()
-
-local leaving = fetch('ZMSCORE', KEYS[3], names)
 
 -- Now in their order, since one in a call may come back from where another has just gone.
 local announced, back, gone = 0, {}, {}
 for _, m in ipairs(changes) do
   if m.went then
     leaving[m.field], gone[m.field] = true, true
-  elseif m.names then
+  elseif m.came then
     local was = false
     for _, name in ipairs(m.names) do
       if leaving[name] then
