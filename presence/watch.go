@@ -43,6 +43,16 @@ func (p *Presence) Gone(identity string) bool {
 	return v.at.Sub(v.calm) >= p.cfg.ReconnectGrace && v.now-incarnation(identity) > p.cfg.HeartbeatDead.Milliseconds()
 }
 
+// Expired says that the node with this identity ended longer than Config.Window ago.
+func (p *Presence) Expired(identity string) bool {
+	v := p.view.Load()
+	if v == nil || !p.Gone(identity) {
+		return false
+	}
+	e, ok := v.nodes[identity]
+	return !ok || v.now-e.Ended > p.cfg.Window.Milliseconds()
+}
+
 // incarnation returns the start time in an identity, in ms, 0 if there is none.
 func incarnation(identity string) int64 {
 	ms, err := strconv.ParseInt(identity[strings.LastIndexByte(identity, ':')+1:], 10, 64)

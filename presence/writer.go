@@ -41,7 +41,7 @@ const (
 )
 
 // grace is how long user_left waits: a user who is back in time may be written as late as changes are gathered.
-func (c *Config) grace() time.Duration { return c.LeaveGrace + gather*c.FlushEvery }
+func (c Config) grace() time.Duration { return c.LeaveGrace + gather*c.FlushEvery }
 
 func newWriter(p *Presence) *writer {
 	roles := make([]string, len(p.cfg.Roles))
