@@ -27,15 +27,22 @@ while i <= #ARGV do
 end
 
 -- One user may be in a room in several roles; back in any of them is back.
+local roles = {}
+for role in string.gmatch(ARGV[4], '[^|]+') do roles[#roles + 1] = '|' .. role .. '|' end
 local held, written, changes, names = read(KEYS[2], fields), {}, {}, {}
 for _, m in ipairs(members) do
   m.diff = m.count - held[m.field]
   if m.diff ~= 0 then held[m.field], written[m.field] = m.count, m.count end
   if m.diff ~= 0 or m.known then changes[#changes + 1] = m end
   if m.diff > 0 then
-    m.names = {m.field}
-    for role in string.gmatch(ARGV[4], '[^|]+') do m.names[#m.names + 1] = m.room .. '|' .. role .. '|' .. m.user end
-    for _, name in ipairs(m.names) do names[#names + 1] = name end
+    m.names = {}
+    local own = false
+    for k, role in ipairs(roles) do
+      local name = m.room .. role .. m.user
+      m.names[k], names[#names + 1] = name, name
+      own = own or name == m.field
+    end
+    if not own then m.names[#m.names + 1], names[#names + 1] = m.field, m.field end
   end
 end
 write(KEYS[2], written)
@@ -44,7 +51,7 @@ write(KEYS[2], written)
 local leaving = fetch('ZMSCORE', KEYS[3], names)
 for _, m in ipairs(changes) do
   local absent = false
-  for k = 2, #(m.names or {}) do absent = absent or leaving[m.names[k]] end
+  for k = 1, m.names and #roles or 0 do absent = absent or leaving[m.names[k]] end
   expect(m.total, m.user, absent)
 end
 for _, m in ipairs(changes) do

@@ -107,8 +107,8 @@ func TestAStormIsFewCommands(t *testing.T) {
 		ticks int // that the clients take to be back
 		bound float64
 	}{
-		{"back at once", 1, 0.7},
-		{"back within 4 s", 40, 1.4},
+		{"back at once", 1, 0.6},
+		{"back within 4 s", 40, 1.3},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newStormy(t, nodes)

@@ -15,6 +15,9 @@ type record struct {
 	stored int64 // what Redis holds of it, as far as is known
 	// unsure: what Redis holds is not known, so n has to be written even if it equals stored.
 	unsure bool
+	// dirty: it is in the table's dirt, between prev and next of its room.
+	dirty      bool
+	prev, next *record
 	// inFlight: a call with this record is under way.
 	inFlight bool
 	// known: Redis was emptied, but held the member before: its joining is nothing new, its leaving is.
@@ -43,22 +46,53 @@ type leaver struct {
 	left time.Time
 }
 
-// dirt is a set of records by room: what changes in one room is cheaper to write together.
-type dirt map[string]map[*record]struct{}
+// dirt is a set of records, by room, since what changes in one room is cheaper to write together; each room's in the
+// order they came.
+type dirt map[string]linked
+
+// linked is a list of records through their next and prev.
+type linked struct {
+	first, last *record
+	n           int
+}
 
 func (d dirt) put(r *record) {
-	room := d[r.room]
-	if room == nil {
-		room = map[*record]struct{}{}
-		d[r.room] = room
+	if r.dirty {
+		return
 	}
-	room[r] = struct{}{}
+	l := d[r.room]
+	r.dirty, r.prev, r.next = true, l.last, nil
+	if l.last == nil {
+		l.first = r
+	} else {
+		l.last.next = r
+	}
+	l.last = r
+	l.n++
+	d[r.room] = l
 }
 
 func (d dirt) drop(r *record) {
-	delete(d[r.room], r)
-	if len(d[r.room]) == 0 {
+	if !r.dirty {
+		return
+	}
+	l := d[r.room]
+	if r.prev == nil {
+		l.first = r.next
+	} else {
+		r.prev.next = r.next
+	}
+	if r.next == nil {
+		l.last = r.prev
+	} else {
+		r.next.prev = r.prev
+	}
+	l.n--
+	r.dirty, r.prev, r.next = false, nil, nil
+	if l.n == 0 {
 		delete(d, r.room)
+	} else {
+		d[r.room] = l
 	}
 }
 
@@ -113,16 +147,19 @@ func (t *table) take(limit int, hold bool) []change {
 	defer t.mu.Unlock()
 	var taken []change
 	for _, room := range t.dirty {
-		for r := range room {
+		for r := room.first; r != nil; {
 			if len(taken) == limit {
 				return taken
 			}
-			if hold && r.n > 0 && r.stored == 0 && !r.known {
+			at := r
+			r = r.next
+			if hold && at.n > 0 && at.stored == 0 && !at.known {
 				continue
 			}
-			r.inFlight = true
-			t.dirty.drop(r)
-			taken = append(taken, change{rec: r, n: r.n, known: r.known, fresh: r.n > 0 && (r.stored == 0 || r.unsure) && !r.known})
+			at.inFlight = true
+			t.dirty.drop(at)
+			fresh := at.n > 0 && (at.stored == 0 || at.unsure) && !at.known
+			taken = append(taken, change{rec: at, n: at.n, known: at.known, fresh: fresh})
 		}
 	}
 	return taken
@@ -223,7 +260,7 @@ func (t *table) waiting() int {
 	defer t.mu.Unlock()
 	n := 0
 	for _, room := range t.dirty {
-		n += len(room)
+		n += room.n
 	}
 	return n
 }
