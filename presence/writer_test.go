@@ -85,13 +85,13 @@ func TestWhileChangesComeFastTheyAreGathered(t *testing.T) {
 	step(1, "the last of three")
 	come(200, busy)
 	step(1, "few changes do not wait")
+	require.Positive(t, w.gathering)
+	w.marked, w.written = 0, 0
+	step(1, "nor does the whole state")
 	come(300, 1)
 	step(0, "left out")
 	come(1000, 499)
 	step(1, "a full call does not wait")
-	require.Positive(t, w.gathering)
-	w.marked, w.written = 0, 0
-	step(2, "nor does the whole state")
 }
 
 func TestUserLeftWaitsOutTheGathering(t *testing.T) {
