@@ -93,7 +93,7 @@ func New(cfg Config, deps Deps) (*Presence, error) {
 		born:    time.Now(),
 	}
 	p.users = newTable(0, &p.count.underflows)
-	p.rooms = newTable(cfg.LeaveGrace, &p.count.underflows)
+	p.rooms = newTable(cfg.grace(), &p.count.underflows)
 	return p, nil
 }
 

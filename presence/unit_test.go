@@ -2,6 +2,7 @@ package presence
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -109,6 +110,41 @@ func TestTableForgetsWhatIsGone(t *testing.T) {
 	tb.add(k, -1)
 	require.EqualValues(t, 1, under.Load())
 	require.Zero(t, tb.total())
+}
+
+func TestTableTakesARoomTogetherInOrder(t *testing.T) {
+	var under atomic.Uint64
+	tb := newTable(time.Minute, &under)
+	for i := range 60 {
+		tb.add(key{fmt.Sprint("r", i%3), "client", fmt.Sprint("u", i)}, 1)
+	}
+	for _, gone := range []int{0, 30, 57} { // the first, one in the middle and the last of r0
+		tb.add(key{"r0", "client", fmt.Sprint("u", gone)}, -1)
+	}
+	require.Equal(t, 57, tb.waiting())
+	var rooms []string
+	last := map[string]int{}
+	for {
+		c := tb.take(10, false)
+		if len(c) == 0 {
+			break
+		}
+		for _, c := range c {
+			room := c.rec.room
+			if len(rooms) == 0 || rooms[len(rooms)-1] != room {
+				rooms = append(rooms, room)
+			}
+			var u int
+			_, err := fmt.Sscanf(c.rec.user, "u%d", &u)
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, u, last[room])
+			last[room] = u
+		}
+	}
+	require.Zero(t, tb.waiting())
+	require.Empty(t, tb.dirty)
+	require.Equal(t, map[string]int{"r0": 54, "r1": 58, "r2": 59}, last)
+	require.LessOrEqual(t, len(rooms), 8, "%v", rooms)
 }
 
 func TestTableWhoLeavesTwiceIsKeptOnce(t *testing.T) {
