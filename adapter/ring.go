@@ -80,7 +80,7 @@ func (r *ring) repeats(source streamID) bool { return source.compare(r.source) <
 // keep adds an entry, one that the ring has already under another id as a position only.
 func (r *ring) keep(l *logged) {
 	if !l.source.isZero() && r.repeats(l.source) {
-		l.frame, l.kicks = nil, false
+		l = &logged{id: l.id, nsp: l.nsp, source: l.source} // others may be reading the entry itself
 	}
 	r.add(l)
 }
@@ -93,10 +93,18 @@ func (r *ring) add(l *logged) {
 	for _, q := range r.indexes(l, true) {
 		q.push(l)
 	}
-	age := uint64(r.limits.age.Milliseconds())
-	for r.all.len() > r.limits.entries || r.bytes > r.limits.bytes || r.all.first().id.ms+age < l.id.ms {
+	for r.exceeds(l.id) {
 		r.evict()
 	}
+}
+
+// exceeds reports whether the ring is over its limits. An entry can be too large for it by itself.
+func (r *ring) exceeds(newest streamID) bool {
+	if r.all.len() == 0 {
+		return false
+	}
+	age := uint64(r.limits.age.Milliseconds())
+	return r.all.len() > r.limits.entries || r.bytes > r.limits.bytes || r.all.first().id.ms+age < newest.ms
 }
 
 // indexes returns the queues in which an entry is, each once.
