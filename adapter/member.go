@@ -31,6 +31,8 @@ type member struct {
 	// upTo is the last log entry that the socket was sent or need not be: what comes at or below it is a repetition.
 	// The delivery lock.
 	upTo streamID
+	// served is set when the socket has got its session: from then on it is told the position. The delivery lock.
+	served bool
 
 	out outbox
 }

@@ -100,7 +100,7 @@ func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event 
 		return err
 	}
 	m := a.table.member(s.Id())
-	m.upTo = maxID(r.offset, c.position)
+	m.upTo, m.served = maxID(r.offset, c.position), true
 	a.post(m, s, job{frame: greeting})
 	for _, l := range missed {
 		a.post(m, s, job{frame: l.frame})
@@ -134,10 +134,15 @@ func (r *Recovery) missed(rooms []string) ([]*logged, error) {
 		return nil, err
 	}
 	missed = append(missed, more...)
+	return missed, notKicked(missed)
+}
+
+// notKicked returns an error if what a client missed sent it away.
+func notKicked(missed []*logged) error {
 	if slices.ContainsFunc(missed, func(l *logged) bool { return l.kicks }) {
-		return nil, fmt.Errorf("%w: it was disconnected meanwhile", ErrSessionLost)
+		return fmt.Errorf("%w: it was disconnected meanwhile", ErrSessionLost)
 	}
-	return missed, nil
+	return nil
 }
 
 // enter joins the rooms, and keeps since when the session was in them: what the client has not yet received of this
@@ -178,7 +183,7 @@ func (c *Cluster) Open(s *socket.Socket, user string, rooms []string, hello func
 	if m == nil {
 		return errNoSocket
 	}
-	m.upTo = c.position
+	m.upTo, m.served = c.position, true
 	c.sessions.open(s, m, user)
 	a.post(m, s, job{frame: greeting})
 	return nil
@@ -329,5 +334,5 @@ func (r *Recovery) pin(ctx context.Context, ahead bool) error {
 	if len(r.pinned) > q.limit {
 		return errTooMany
 	}
-	return nil
+	return notKicked(r.pinned)
 }
