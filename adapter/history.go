@@ -49,7 +49,7 @@ func (h *history) missed(ctx context.Context, q question, to streamID) ([]*logge
 		return nil, err
 	}
 	h.used = time.Now()
-	if !h.older.covers(q.after) {
+	if !h.older.covers(q.after) || !h.older.knows(q) {
 		return nil, errUncovered
 	}
 	found, err := h.older.missed(q)

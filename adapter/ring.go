@@ -195,6 +195,21 @@ func (r *ring) covers(offset streamID) bool {
 	return i > 0 && r.all.items()[i-1].id == offset
 }
 
+// knows reports whether q's rooms, as far as they were joined behind q.after and within the ring, were joined at
+// positions of this log.
+func (r *ring) knows(q question) bool {
+	if r.all.len() == 0 {
+		return true
+	}
+	end := r.all.last().id
+	for _, since := range q.rooms {
+		if since.compare(q.after) > 0 && since.compare(r.from) > 0 && since.compare(end) <= 0 && !r.covers(since) {
+			return false
+		}
+	}
+	return true
+}
+
 // hasAllAfter reports whether every entry after id is in memory, whether or not id is an entry.
 func (r *ring) hasAllAfter(id streamID) bool { return id.compare(r.from) >= 0 }
 

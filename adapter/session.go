@@ -67,11 +67,13 @@ type session struct {
 	member  *member           // the registry's mu; nil unless live
 	rooms   map[string]string // the registry's mu; what is written while there is no member
 	queued  bool              // the registry's mu: it waits to be written
+	flying  bool              // the registry's mu: it is being written
 	saved   time.Time         // the registry's mu: when it was last written
 	waiters []waiter          // the registry's mu
 }
 
-// waiter is called once a session's present state is written, or with an error after its deadline.
+// waiter is called once a session's present state is written, or with an error at its deadline. Further calls of done
+// do nothing.
 type waiter struct {
 	done     func(error)
 	deadline time.Time
@@ -229,7 +231,7 @@ func (r *registry) local(pid string) (state sessionState, unsaved, ok bool) {
 	if s == nil {
 		return 0, false, false
 	}
-	return s.state, s.queued || len(s.waiters) > 0, true
+	return s.state, s.queued || s.flying, true
 }
 
 // waitPid is wait by pid; it calls done at once if the session is not owned here.
@@ -312,7 +314,7 @@ func (r *registry) take(owner string, n int) []writing {
 			rec.Rooms, rec.Closed = maps.Clone(s.rooms), s.state == sessionClosed
 		}
 		batch = append(batch, writing{s: s, rec: rec, state: s.state, waiters: s.waiters})
-		s.waiters = nil
+		s.waiters, s.flying = nil, true
 	}
 	r.unsaved = slices.Delete(r.unsaved, 0, n)
 	return batch
@@ -323,6 +325,7 @@ func (r *registry) giveBack(batch []writing) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range batch {
+		w.s.flying = false
 		if r.byPid[w.s.pid] != w.s {
 			r.orphans = append(r.orphans, w.waiters...)
 			continue
@@ -336,6 +339,7 @@ func (r *registry) giveBack(batch []writing) {
 func (r *registry) settle(w writing, owned bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	w.s.flying = false
 	if !owned || w.state >= sessionClosed && !w.s.queued {
 		r.drop(w.s)
 		return
