@@ -113,10 +113,10 @@ func (h *history) catchUp(ctx context.Context, to streamID) error {
 		return nil
 	}
 	newer, err := h.backTo(ctx, end, to)
-	switch {
-	case errors.Is(err, ErrUnavailable):
+	if err != nil && !errors.Is(err, errUncovered) {
 		return err
-	case err != nil || len(newer) < 2 || newer[0].id != end || newer[len(newer)-1].id != to:
+	}
+	if len(newer) < 2 || newer[0].id != end || newer[len(newer)-1].id != to {
 		h.older = h.empty(to)
 		return nil
 	}

@@ -3,7 +3,6 @@ package adapter
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -415,7 +414,7 @@ func TestSavedIsCalledOnceInEveryCase(t *testing.T) {
 	p.setCut(false)
 	eventually(t, "written again", func() bool { all = append(all, ask()); return answer(all[len(all)-1]) == nil })
 	// Lost to a newer connection, elsewhere.
-	require.NoError(t, server.Client().Set(context.Background(), sessionKey(v), fmt.Sprintf(`{"owner":"b:1","gen":7}`), time.Minute).Err())
+	require.NoError(t, server.Client().Set(context.Background(), sessionKey(v), `{"owner":"b:1","gen":7}`, time.Minute).Err())
 	all = append(all, ask())
 	require.ErrorIs(t, answer(all[len(all)-1]), ErrSessionLost)
 	v.expectGone()

@@ -271,7 +271,8 @@ func (v *visitor) dial(l *lobby) error {
 			auth["offset"] = v.offset
 		}
 	}
-	text, _ := json.Marshal(auth)
+	text, err := json.Marshal(auth)
+	require.NoError(v.t, err)
 	if err = conn.WriteMessage(websocket.TextMessage, append([]byte("40"), text...)); err == nil {
 		err = v.greeted(conn)
 	}
@@ -292,7 +293,10 @@ func (v *visitor) greeted(conn *websocket.Conn) error {
 	if reply[1] == "4" {
 		return fmt.Errorf("%w: %s", errVisit, reply[2])
 	}
-	var hello struct{ Sid, Pid string }
+	var hello struct {
+		Sid string `json:"sid"`
+		Pid string `json:"pid"`
+	}
 	require.NoError(v.t, json.Unmarshal([]byte(reply[2]), &hello))
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -255,7 +255,7 @@ func (r *ring) missed(q question) ([]*logged, error) {
 func (q question) sorted(found []*logged) ([]*logged, error) {
 	slices.SortFunc(found, func(a, b *logged) int { return a.id.compare(b.id) })
 	found = slices.CompactFunc(found, func(a, b *logged) bool { return a.id == b.id })
-	found = slices.DeleteFunc(found, func(l *logged) bool { return q.excepted(l) })
+	found = slices.DeleteFunc(found, q.excepted)
 	if len(found) > q.limit {
 		return nil, errTooMany
 	}

@@ -38,9 +38,9 @@ func (s *scriptCall) write(key, owner string, gen int64, ttl time.Duration, rec 
 	return s
 }
 
-func (s *scriptCall) take(key, owner string, gen int64, sid string, ttl time.Duration, rec string) *scriptCall {
+func (s *scriptCall) take(key, owner string, gen int64, sid, rec string) *scriptCall {
 	s.keys = append(s.keys, key)
-	s.args = append(s.args, owner, gen, sid, ttl.Milliseconds(), rec)
+	s.args = append(s.args, owner, gen, sid, time.Hour.Milliseconds(), rec)
 	return s
 }
 
@@ -60,7 +60,10 @@ func recordJSON(owner string, gen int64, sid string, change ...func(*record)) st
 	for _, fn := range change {
 		fn(&rec)
 	}
-	text, _ := json.Marshal(rec)
+	text, err := json.Marshal(rec)
+	if err != nil {
+		panic(err)
+	}
 	return string(text)
 }
 
@@ -129,41 +132,41 @@ func TestTakingASessionNeedsItToBeAsItWasRead(t *testing.T) {
 		ctx := context.Background()
 		call := func() *scriptCall { return &scriptCall{t: t, c: c} }
 		one, two := recordJSON("a:1", 1, "s1"), recordJSON("b:1", 2, "s2")
-		call().take("k", "a:1", 1, "s2", time.Hour, two).run(sessionTakeScript, 0)
+		call().take("k", "a:1", 1, "s2", two).run(sessionTakeScript, 0)
 		require.Zero(t, c.Exists(ctx, "k").Val(), "what is not there cannot be taken")
 		call().write("k", "a:1", 1, time.Minute, one).run(sessionWriteScript)
-		call().take("k", "c:1", 1, "s2", time.Hour, two).run(sessionTakeScript, 0)
-		call().take("k", "a:1", 2, "s2", time.Hour, two).run(sessionTakeScript, 0)
-		call().take("k", "a:1", 0, "s2", time.Hour, two).run(sessionTakeScript, 0)
+		call().take("k", "c:1", 1, "s2", two).run(sessionTakeScript, 0)
+		call().take("k", "a:1", 2, "s2", two).run(sessionTakeScript, 0)
+		call().take("k", "a:1", 0, "s2", two).run(sessionTakeScript, 0)
 		requireStored(t, c, "k", one, time.Minute)
-		call().take("k", "a:1", 1, "s2", time.Hour, two).run(sessionTakeScript, 1)
+		call().take("k", "a:1", 1, "s2", two).run(sessionTakeScript, 1)
 		requireStored(t, c, "k", two, time.Hour)
-		call().take("k", "a:1", 1, "s2", time.Hour, two).run(sessionTakeScript, 1)
-		call().take("k", "a:1", 1, "s9", time.Hour, two).run(sessionTakeScript, 0)
+		call().take("k", "a:1", 1, "s2", two).run(sessionTakeScript, 1)
+		call().take("k", "a:1", 1, "s9", two).run(sessionTakeScript, 0)
 		requireStored(t, c, "k", two, time.Hour)
 		// Two connections in one call, and one that is repeated within it.
 		three := recordJSON("b:1", 3, "s3")
 		call().
-			take("k", "b:1", 2, "s3", time.Hour, three).take("k", "b:1", 2, "s4", time.Hour, recordJSON("b:1", 3, "s4")).
-			take("k", "b:1", 2, "s3", time.Hour, three).take("none", "b:1", 2, "s5", time.Hour, three).
+			take("k", "b:1", 2, "s3", three).take("k", "b:1", 2, "s4", recordJSON("b:1", 3, "s4")).
+			take("k", "b:1", 2, "s3", three).take("none", "b:1", 2, "s5", three).
 			run(sessionTakeScript, 1, 0, 1, 0)
 		requireStored(t, c, "k", three, time.Hour)
 		// One after the other within a call, as a chain.
 		call().
-			take("k", "b:1", 3, "s4", time.Hour, recordJSON("c:1", 4, "s4")).
-			take("k", "c:1", 4, "s5", time.Hour, recordJSON("d:1", 5, "s5")).
+			take("k", "b:1", 3, "s4", recordJSON("c:1", 4, "s4")).
+			take("k", "c:1", 4, "s5", recordJSON("d:1", 5, "s5")).
 			run(sessionTakeScript, 1, 1)
 		ended := recordJSON("d:1", 5, "s5", func(r *record) { r.Ended = true })
 		call().write("k", "d:1", 5, time.Minute, ended).run(sessionWriteScript)
-		call().take("k", "d:1", 5, "s6", time.Hour, one).take("k", "d:1", 4, "s5", time.Hour, one).run(sessionTakeScript, 0, 0)
+		call().take("k", "d:1", 5, "s6", one).take("k", "d:1", 4, "s5", one).run(sessionTakeScript, 0, 0)
 		requireStored(t, c, "k", ended, time.Minute)
 		for i, value := range faulty {
 			key := fmt.Sprint("faulty", i)
 			require.NoError(t, c.Set(ctx, key, value, 0).Err())
-			call().take(key, "", 0, "s", time.Hour, one).take(key, "a", 5, "s", time.Hour, one).run(sessionTakeScript, 0, 0)
+			call().take(key, "", 0, "s", one).take(key, "a", 5, "s", one).run(sessionTakeScript, 0, 0)
 			require.Equal(t, value, c.Get(ctx, key).Val())
 		}
 		require.NoError(t, c.HSet(ctx, "hash", "f", "v").Err())
-		call().take("hash", "", 0, "s", time.Hour, one).run(sessionTakeScript, 0)
+		call().take("hash", "", 0, "s", one).run(sessionTakeScript, 0)
 	})
 }
