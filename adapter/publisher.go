@@ -177,9 +177,7 @@ func (p *publisher) flush(ctx context.Context, batch []publication) {
 func (p *publisher) args(fields []string) *redis.XAddArgs {
 	args := &redis.XAddArgs{Stream: p.c.logKey, Values: fields}
 	// The age is measured from the log's own newest id as this node knows it, so that a wrong local clock cannot trim.
-	p.c.deliverMu.Lock()
-	newest := p.c.position.ms
-	p.c.deliverMu.Unlock()
+	newest := p.c.joinPosition().ms
 	if age := uint64(p.c.cfg.LogMaxAge.Milliseconds()); newest > age {
 		args.MinID = streamID{ms: newest - age}.String()
 		args.Approx = true

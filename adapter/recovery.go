@@ -84,7 +84,8 @@ func (r *Recovery) Discard() {
 // closed.
 func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event string, payload any)) error {
 	a, c := r.a, r.a.c
-	greeting, err := greetingFrame(a.name, hello, r.offset.String())
+	event, payload := hello()
+	greeting, err := greetingFrame(a.name, event, payload, r.offset.String())
 	if err != nil {
 		c.sessions.finish(s.Id(), sessionEnded)
 		return err
@@ -172,13 +173,14 @@ func (c *Cluster) Open(s *socket.Socket, user string, rooms []string, hello func
 	if a == nil {
 		return errNoSocket
 	}
+	event, payload := hello() // the application's, so not under the lock
 	c.deliverMu.Lock()
 	defer c.deliverMu.Unlock()
 	offset := ""
 	if c.positioned {
 		offset = c.position.String()
 	}
-	greeting, err := greetingFrame(a.name, hello, offset)
+	greeting, err := greetingFrame(a.name, event, payload, offset)
 	if err != nil {
 		return err
 	}
@@ -214,8 +216,7 @@ func joinAll(s *socket.Socket, names []string) {
 }
 
 // greetingFrame is the frame of an event that carries an offset, but is not of the log.
-func greetingFrame(nsp string, hello func() (string, any), offset string) (*frame, error) {
-	event, payload := hello()
+func greetingFrame(nsp, event string, payload any, offset string) (*frame, error) {
 	args := []any{event, payload}
 	if offset != "" {
 		args = append(args, offset)

@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -430,4 +431,73 @@ func TestSavedIsCalledOnceInEveryCase(t *testing.T) {
 	for _, got := range all {
 		require.Empty(t, got, "called more than once")
 	}
+}
+
+func TestTheApplicationsCallbacksMayUseTheCluster(t *testing.T) {
+	server := redistest.Start(t)
+	l := prepareLobby(t, server.Addr(), testConfig("a:1"))
+	var hellos atomic.Int64
+	l.inHello = func() {
+		hellos.Add(1)
+		_ = l.cluster.Stats()
+	}
+	_ = l.cluster.adapterOf("/").On("join-room", func(args ...any) {
+		if args[0] == socket.Room("r") {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			if err := l.cluster.Publish(ctx, Broadcast{Event: "joined", Rooms: []string{"other"}}); err != nil {
+				t.Errorf("publishing from a listener: %v", err)
+			}
+		}
+	})
+	l.run()
+	eventually(t, "ready", l.cluster.Ready)
+	v := newVisitor(t, "u", "r")
+	v.mustVisit(l, false)
+	v.stored(server.Client(), isLive)
+	v.cut()
+	v.mustVisit(l, true)
+	require.Equal(t, int64(2), hellos.Load())
+}
+
+// While Redis is away clients may come and go for hours.
+func TestWhatWaitsToBeWrittenIsBounded(t *testing.T) {
+	r := newRegistry()
+	r.limit = 10
+	var dropped, answered int
+	come := func(i int) *session {
+		s := &session{pid: fmt.Sprint("p", i), sid: fmt.Sprint("s", i), gen: 1, state: sessionLive}
+		r.add(s)
+		r.touch(socket.SocketId(s.sid))
+		return s
+	}
+	stay := []*session{come(-1), come(-2), come(-3)}
+	for i := range 1000 {
+		s := come(i)
+		r.wait(socket.SocketId(s.sid), waiter{done: func(error) { answered++ }, deadline: time.Now().Add(time.Hour)})
+		if r.finish(socket.SocketId(s.sid), sessionClosed) {
+			dropped++
+		}
+	}
+	require.Equal(t, 1000-10+len(stay), dropped)
+	require.LessOrEqual(t, len(r.unsaved), 3*r.limit)
+	require.LessOrEqual(t, len(r.byPid), r.limit)
+	_, orphans := r.overdue(time.Now())
+	for _, w := range orphans {
+		w.done(nil)
+	}
+	require.Equal(t, dropped, answered)
+	written := make(map[*session]bool)
+	for batch := r.take("a:1", 7); len(batch) > 0; batch = r.take("a:1", 7) {
+		for _, w := range batch {
+			require.False(t, written[w.s])
+			written[w.s] = true
+			r.settle(w, true)
+		}
+	}
+	require.Len(t, written, 10)
+	for _, s := range stay {
+		require.True(t, written[s], "a live one is kept")
+	}
+	require.Empty(t, r.unsaved)
 }

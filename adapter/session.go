@@ -87,6 +87,8 @@ type registry struct {
 	byPid   map[string]*session          // mu
 	bySid   map[socket.SocketId]*session // mu; those taken and live
 	unsaved []*session                   // mu; each once, oldest first
+	stale   int                          // mu; how many of unsaved have been forgotten
+	limit   int                          // of unsaved; maxUnsaved
 	orphans []waiter                     // mu; of sessions that were forgotten unwritten
 
 	wake chan struct{} // has a token when something is unsaved
@@ -94,7 +96,8 @@ type registry struct {
 
 func newRegistry() *registry {
 	return &registry{
-		byPid: make(map[string]*session), bySid: make(map[socket.SocketId]*session), wake: make(chan struct{}, 1),
+		byPid: make(map[string]*session), bySid: make(map[socket.SocketId]*session), limit: maxUnsaved,
+		wake: make(chan struct{}, 1),
 	}
 }
 
@@ -118,6 +121,9 @@ func (r *registry) add(s *session) (older *session) {
 // drop forgets a session. For holders of mu.
 func (r *registry) drop(s *session) {
 	s.state = sessionEnded
+	if s.queued && r.byPid[s.pid] == s {
+		r.stale++
+	}
 	r.orphans = append(r.orphans, s.waiters...)
 	s.waiters = nil
 	if len(r.orphans) > 0 {
@@ -133,17 +139,27 @@ func (r *registry) drop(s *session) {
 
 // save queues a session to be written. For holders of mu.
 func (r *registry) save(s *session) (dropped bool) {
+	if s.state >= sessionClosed && len(r.unsaved)-r.stale > r.limit {
+		r.drop(s)
+		r.compact()
+		return true
+	}
 	if s.queued {
 		return false
-	}
-	if len(r.unsaved) >= maxUnsaved && s.state >= sessionClosed {
-		r.drop(s)
-		return true
 	}
 	s.queued = true
 	r.unsaved = append(r.unsaved, s)
 	r.signal()
 	return false
+}
+
+// compact lets go of forgotten sessions once there are many of them in the queue. For holders of mu.
+func (r *registry) compact() {
+	if r.stale <= r.limit {
+		return
+	}
+	r.unsaved = slices.DeleteFunc(r.unsaved, func(s *session) bool { return r.byPid[s.pid] != s })
+	r.stale = 0
 }
 
 func (r *registry) signal() {
@@ -302,6 +318,7 @@ func (r *registry) take(owner string, n int) []writing {
 	for _, s := range r.unsaved[:n] {
 		s.queued = false
 		if r.byPid[s.pid] != s {
+			r.stale--
 			continue
 		}
 		rec := record{Owner: owner, Gen: s.gen, Sid: s.sid, User: s.user}
