@@ -63,7 +63,7 @@ type Cluster struct {
 
 	// deliverMu is the delivery lock: a broadcast from the log reaches the members' queues, and the position moves past
 	// it, while it is held. Whoever holds it sees rooms and position agree. No connection is entered under it.
-	deliverMu  sync.Mutex
+	deliverMu  deliveryLock
 	position   streamID // deliverMu
 	positioned bool     // deliverMu: position is known
 	ring       *ring    // deliverMu
@@ -71,6 +71,30 @@ type Cluster struct {
 	joinedAt atomic.Pointer[streamID]
 	// torn counts how often the log was found to be another than was read.
 	torn atomic.Uint64
+}
+
+// deliveryLock is a mutex. contend is set by tests alone: whatever another goroutine might do right before it is locked
+// or right after it is unlocked.
+type deliveryLock struct {
+	sync.Mutex
+
+	contend func()
+}
+
+// Lock implements sync.Locker.
+func (l *deliveryLock) Lock() {
+	if l.contend != nil {
+		l.contend()
+	}
+	l.Mutex.Lock()
+}
+
+// Unlock implements sync.Locker.
+func (l *deliveryLock) Unlock() {
+	l.Mutex.Unlock()
+	if l.contend != nil {
+		l.contend()
+	}
 }
 
 // New returns a cluster membership that works once Run does.

@@ -244,6 +244,8 @@ type packetBody struct {
 
 // entry is a decoded log entry.
 type entry struct {
+	// id is zero for what is not of the log.
+	id       streamID
 	uid, nsp string
 	kind     messageType
 	opts     options

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -26,6 +27,8 @@ type history struct {
 	used  time.Time // turn
 
 	torn uint64 // turn: the log that older was read from
+	// tooFar is the highest offset that was found to be too far back. turn
+	tooFar streamID
 }
 
 func (h *history) init(c *Cluster) {
@@ -46,7 +49,7 @@ func (h *history) missed(ctx context.Context, q question, to streamID) ([]*logge
 		return nil, err
 	}
 	h.used = time.Now()
-	if !h.older.covers(q.after) {
+	if !h.older.covers(q.after) || !h.older.knows(q) {
 		return nil, errUncovered
 	}
 	found, err := h.older.missed(q)
@@ -60,23 +63,27 @@ func (h *history) missed(ctx context.Context, q question, to streamID) ([]*logge
 // reach sees to it that older holds the entries from `from` to `to`, both included.
 func (h *history) reach(ctx context.Context, from, to streamID) error {
 	if torn := h.c.torn.Load(); h.older == nil || h.torn != torn {
-		h.older, h.torn = h.empty(to), torn
+		h.forget(to)
+		h.torn = torn
 	}
-	if end := h.end(); end.compare(to) < 0 {
-		newer, err := h.between(ctx, end, to)
-		if err != nil {
-			return err
-		}
-		for _, l := range newer {
-			h.older.keep(l)
-		}
+	if !h.tooFar.isZero() && from.compare(h.tooFar) <= 0 {
+		return errUncovered
+	}
+	if err := h.catchUp(ctx, to); err != nil {
+		return err
 	}
 	if from.compare(h.older.from) > 0 {
 		return nil
 	}
+	if known, err := h.isPosition(ctx, from); err != nil || !known {
+		return errors.Join(errUncovered, err)
+	}
 	before, err := h.backTo(ctx, from, h.older.from)
 	if err != nil {
 		return err
+	}
+	if known, err := h.isPosition(ctx, from); err != nil || !known {
+		return errors.Join(errUncovered, err) // trimmed while it was read
 	}
 	begin := from.before()
 	grown := h.empty(begin)
@@ -84,10 +91,56 @@ func (h *history) reach(ctx context.Context, from, to streamID) error {
 		grown.keep(l)
 	}
 	if grown.from != begin {
-		return errUncovered // more than the limits allow
+		return h.exceeded(from)
 	}
 	h.older = grown
 	return nil
+}
+
+// exceeded notes that from is further back than the limits allow; as the log only grows, it stays so.
+func (h *history) exceeded(from streamID) error {
+	h.tooFar = maxID(h.tooFar, from)
+	return errUncovered
+}
+
+// forget begins anew, at the ring's beginning.
+func (h *history) forget(to streamID) { h.older, h.tooFar = h.empty(to), streamID{} }
+
+// catchUp makes older reach to the entry `to`; if the log does not have all of what is between any more, anew from there.
+func (h *history) catchUp(ctx context.Context, to streamID) error {
+	end := h.end()
+	if end.compare(to) >= 0 {
+		return nil
+	}
+	newer, err := h.backTo(ctx, end, to)
+	if err != nil && !errors.Is(err, errUncovered) {
+		return err
+	}
+	if len(newer) < 2 || newer[0].id != end || newer[len(newer)-1].id != to {
+		h.older = h.empty(to)
+		return nil
+	}
+	for _, l := range newer[1:] {
+		h.older.keep(l)
+	}
+	return nil
+}
+
+// isPosition reports whether an offset was a position of this log: one of its entries, or the beginning of a log that
+// was never trimmed. It spares Redis the reading for what a client made up.
+func (h *history) isPosition(ctx context.Context, id streamID) (bool, error) {
+	if id.isZero() {
+		info, err := infoOf(h.c.redis.XInfoStream(ctx, h.c.logKey))
+		if err != nil {
+			return false, ErrUnavailable
+		}
+		return info.added > 0 && info.trimmed() == 0, nil
+	}
+	found, err := h.c.redis.XRangeN(ctx, h.c.logKey, id.String(), id.String(), 1).Result()
+	if err != nil {
+		return false, ErrUnavailable
+	}
+	return len(found) > 0, nil
 }
 
 // empty is a ring that begins after from, as large as the one in memory and of any age.
@@ -107,24 +160,6 @@ func (h *history) end() streamID {
 	return h.older.all.last().id
 }
 
-// between reads the entries after a up to b.
-func (h *history) between(ctx context.Context, a, b streamID) ([]*logged, error) {
-	var found []*logged
-	for at := a; ; {
-		page, err := h.c.redis.XRangeN(ctx, h.c.logKey, "("+at.String(), b.String(), historyPage).Result()
-		if err != nil {
-			return nil, ErrUnavailable
-		}
-		found = h.decode(found, page)
-		if len(page) < historyPage || len(found) > h.c.ring.limits.entries {
-			return found, nil
-		}
-		if at, err = parseStreamID(page[len(page)-1].ID); err != nil {
-			return nil, err
-		}
-	}
-}
-
 // backTo reads the entries from `from` to `to`, both included: latest first, so that what was read is a whole.
 func (h *history) backTo(ctx context.Context, from, to streamID) ([]*logged, error) {
 	var found []*logged
@@ -139,7 +174,7 @@ func (h *history) backTo(ctx context.Context, from, to streamID) ([]*logged, err
 			return found, nil
 		}
 		if len(found) > h.c.ring.limits.entries {
-			return nil, errUncovered
+			return nil, h.exceeded(from)
 		}
 		end = "(" + page[len(page)-1].ID
 	}

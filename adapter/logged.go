@@ -23,6 +23,7 @@ func (l *logged) decode(values map[string]any) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
+	e.id = l.id
 	l.nsp, l.opts = e.nsp, e.opts
 	switch e.kind {
 	case typeBroadcast:

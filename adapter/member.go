@@ -31,6 +31,11 @@ type member struct {
 	// upTo is the last log entry that the socket was sent or need not be: what comes at or below it is a repetition.
 	// The delivery lock.
 	upTo streamID
+	// floor is where the socket began to be served: what the log has at or below it is no concern of its. The delivery
+	// lock.
+	floor streamID
+	// served is set when the socket has got its session: from then on it is told the position. The delivery lock.
+	served bool
 
 	out outbox
 }
@@ -104,6 +109,28 @@ func (m *member) setSince(rooms map[string]streamID) {
 		}
 	}
 }
+
+// lowerSince makes that the socket was in its rooms since to at the latest. It reports whether that changed anything.
+func (m *member) lowerSince(to streamID) (changed bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, since := range m.rooms {
+		if since.compare(to) > 0 {
+			m.rooms[name], changed = to, true
+		}
+	}
+	return changed
+}
+
+func (m *member) isGone() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.gone
+}
+
+// serveFrom notes that the socket has its session, and is served what the log has behind id. For holders of the
+// delivery lock.
+func (m *member) serveFrom(id streamID) { m.upTo, m.floor, m.served = id, id, true }
 
 type putResult int
 

@@ -3,6 +3,7 @@ package adapter
 import (
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -72,8 +73,10 @@ func (a *nspAdapter) Del(id socket.SocketId, room socket.Room) {
 // DelAll takes a socket out of all its rooms and forgets it. If its session was not persisted before, it has ended; that
 // of a connection which was lost while it was admitted goes on.
 func (a *nspAdapter) DelAll(id socket.SocketId) {
+	changes := a.table.removeAll(id)
+	// Behind that, so that a session which is just being opened is noticed here, or its member's end there.
 	a.c.sessions.leave(id)
-	for _, change := range a.table.removeAll(id) {
+	for _, change := range changes {
 		a.left(id, change)
 	}
 }
@@ -237,7 +240,8 @@ func (a *nspAdapter) deliver(f *frame, o options, prepare ...func(*socket.Socket
 			return
 		}
 		if !f.id.isZero() {
-			if f.id.compare(m.upTo) <= 0 {
+			// A recovered socket is served by Resume first, in the log's order.
+			if f.id.compare(m.upTo) <= 0 || !m.served && s.Recovered() {
 				return
 			}
 			m.upTo = f.id
@@ -343,7 +347,7 @@ func (a *nspAdapter) apply(e entry) {
 	for i, name := range e.rooms {
 		rooms[i] = socket.Room(name)
 	}
-	for _, m := range a.table.selected(e.opts) {
+	for _, m := range a.concerned(e) {
 		s := m.socketIn(a.nsp)
 		if s == nil || !s.Connected() {
 			continue
@@ -360,4 +364,15 @@ func (a *nspAdapter) apply(e entry) {
 			a.post(m, s, job{do: func(s *socket.Socket) { s.Disconnect(e.close) }})
 		}
 	}
+}
+
+// concerned returns the members that an entry is about. What the log says of a client's earlier connection is not about
+// its present one.
+func (a *nspAdapter) concerned(e entry) []*member {
+	if e.id.isZero() {
+		return a.table.selected(e.opts)
+	}
+	a.c.deliverMu.Lock()
+	defer a.c.deliverMu.Unlock()
+	return slices.DeleteFunc(a.table.selected(e.opts), func(m *member) bool { return e.id.compare(m.floor) <= 0 })
 }

@@ -29,6 +29,7 @@ type Recovery struct {
 	// pinned are the entries that were missed up to pinnedTo; held here, they cannot be lost to the ring's limits.
 	pinned   []*logged
 	pinnedTo streamID
+	torn     uint64 // the log that all of these are of
 	// unavailable says that it is not known whether there is a session.
 	unavailable bool
 }
@@ -83,7 +84,8 @@ func (r *Recovery) Discard() {
 // closed.
 func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event string, payload any)) error {
 	a, c := r.a, r.a.c
-	greeting, err := greetingFrame(a.name, hello, r.offset.String())
+	event, payload := hello()
+	greeting, err := greetingFrame(a.name, event, payload, r.offset.String())
 	if err != nil {
 		c.sessions.finish(s.Id(), sessionEnded)
 		return err
@@ -100,7 +102,7 @@ func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event 
 		return err
 	}
 	m := a.table.member(s.Id())
-	m.upTo = maxID(r.offset, c.position)
+	m.serveFrom(maxID(r.offset, c.position))
 	a.post(m, s, job{frame: greeting})
 	for _, l := range missed {
 		a.post(m, s, job{frame: l.frame})
@@ -112,6 +114,9 @@ func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event 
 
 // missed returns what the client missed in rooms. For holders of the delivery lock.
 func (r *Recovery) missed(rooms []string) ([]*logged, error) {
+	if r.a.c.torn.Load() != r.torn {
+		return nil, errUncovered
+	}
 	q := question{nsp: r.a.name, after: r.offset, rooms: make(map[string]streamID, len(rooms)), limit: r.a.c.cfg.RecoveryMaxEvents}
 	for _, room := range rooms {
 		// A room that the session was not in is one that it joins only now.
@@ -134,10 +139,15 @@ func (r *Recovery) missed(rooms []string) ([]*logged, error) {
 		return nil, err
 	}
 	missed = append(missed, more...)
+	return missed, notKicked(missed)
+}
+
+// notKicked returns an error if what a client missed sent it away.
+func notKicked(missed []*logged) error {
 	if slices.ContainsFunc(missed, func(l *logged) bool { return l.kicks }) {
-		return nil, fmt.Errorf("%w: it was disconnected meanwhile", ErrSessionLost)
+		return fmt.Errorf("%w: it was disconnected meanwhile", ErrSessionLost)
 	}
-	return missed, nil
+	return nil
 }
 
 // enter joins the rooms, and keeps since when the session was in them: what the client has not yet received of this
@@ -163,13 +173,14 @@ func (c *Cluster) Open(s *socket.Socket, user string, rooms []string, hello func
 	if a == nil {
 		return errNoSocket
 	}
+	event, payload := hello() // the application's, so not under the lock
 	c.deliverMu.Lock()
 	defer c.deliverMu.Unlock()
 	offset := ""
 	if c.positioned {
 		offset = c.position.String()
 	}
-	greeting, err := greetingFrame(a.name, hello, offset)
+	greeting, err := greetingFrame(a.name, event, payload, offset)
 	if err != nil {
 		return err
 	}
@@ -178,7 +189,7 @@ func (c *Cluster) Open(s *socket.Socket, user string, rooms []string, hello func
 	if m == nil {
 		return errNoSocket
 	}
-	m.upTo = c.position
+	m.serveFrom(c.position)
 	c.sessions.open(s, m, user)
 	a.post(m, s, job{frame: greeting})
 	return nil
@@ -187,7 +198,7 @@ func (c *Cluster) Open(s *socket.Socket, user string, rooms []string, hello func
 // Saved has done called, once, when the rooms that s is in now are in its session, so that they outlive this node; or
 // with an error if that could not be made sure of in Config.SessionTimeout. done must not block.
 func (c *Cluster) Saved(s *socket.Socket, done func(error)) {
-	c.sessions.local.wait(s.Id(), waiter{done: done, deadline: c.sessions.deadline()})
+	c.sessions.local.wait(s.Id(), c.sessions.waiter(done))
 }
 
 // Lost tells that the connection of s was lost, when the library would not, or is going to be closed: its session stays
@@ -213,8 +224,7 @@ func joinAll(s *socket.Socket, names []string) {
 }
 
 // greetingFrame is the frame of an event that carries an offset, but is not of the log.
-func greetingFrame(nsp string, hello func() (string, any), offset string) (*frame, error) {
-	event, payload := hello()
+func greetingFrame(nsp, event string, payload any, offset string) (*frame, error) {
 	args := []any{event, payload}
 	if offset != "" {
 		args = append(args, offset)
@@ -229,6 +239,13 @@ func greetingFrame(nsp string, hello func() (string, any), offset string) (*fram
 		return nil, err
 	}
 	return newFrame(nsp, body, flags{}), nil
+}
+
+func minID(a, b streamID) streamID {
+	if a.compare(b) < 0 {
+		return a
+	}
+	return b
 }
 
 func maxID(a, b streamID) streamID {
@@ -289,6 +306,7 @@ func (a *nspAdapter) restore(ctx context.Context, pid, offsetText string) (*Reco
 	if offset.compare(c.position) > 0 {
 		ask.look = offset
 	}
+	torn := c.torn.Load()
 	c.deliverMu.Unlock()
 	got, err := c.sessions.read(ctx, ask)
 	switch {
@@ -299,8 +317,36 @@ func (a *nspAdapter) restore(ctx context.Context, pid, offsetText string) (*Reco
 	case !got.rec.Closed && c.expired(got.rec.Owner):
 		return nil, errors.New("the session's node ended too long ago")
 	}
-	r := &Recovery{a: a, pid: pid, sid: newSid(), offset: offset, rec: got.rec, rooms: got.rec.roomsSince()}
+	r := &Recovery{a: a, pid: pid, sid: newSid(), offset: offset, rec: got.rec, rooms: got.rec.roomsSince(), torn: torn}
+	if err := r.checkAhead(ctx); err != nil {
+		return nil, err
+	}
 	return r, r.pin(ctx, got.has)
+}
+
+// checkAhead makes sure that the log has the positions, behind the offset, at which rooms were joined, as far as this
+// node has not come to them. One in a lost tail would hide what came instead.
+func (r *Recovery) checkAhead(ctx context.Context) error {
+	c := r.a.c
+	c.deliverMu.Lock()
+	position := maxID(c.position, r.offset)
+	c.deliverMu.Unlock()
+	ahead := make(map[streamID]struct{})
+	for _, since := range r.rooms {
+		if since.compare(position) > 0 {
+			ahead[since] = struct{}{}
+		}
+	}
+	for since := range ahead {
+		got, err := c.sessions.loads.do(ctx, loadCall{pid: r.pid, look: since})
+		if err != nil {
+			return err
+		}
+		if !got.has {
+			return errUncovered
+		}
+	}
+	return nil
 }
 
 // pin holds on to what was missed. ahead says that the log has the offset, although this node has not come to it.
@@ -310,6 +356,8 @@ func (r *Recovery) pin(ctx context.Context, ahead bool) error {
 	c.deliverMu.Lock()
 	defer c.deliverMu.Unlock()
 	switch {
+	case c.torn.Load() != r.torn:
+		return errUncovered
 	case c.ring.covers(r.offset):
 	case ahead && r.offset.compare(c.position) > 0:
 		r.pinnedTo = r.offset
@@ -324,10 +372,13 @@ func (r *Recovery) pin(ctx context.Context, ahead bool) error {
 		if err != nil {
 			return err
 		}
-		if !c.ring.hasAllAfter(from) {
+		if c.torn.Load() != r.torn || !c.ring.hasAllAfter(from) {
 			return errUncovered
 		}
 		r.pinned, q.after = older, from
+	}
+	if !c.ring.knows(q) {
+		return errUncovered
 	}
 	missed, err := c.ring.missed(q)
 	if err != nil {
@@ -337,5 +388,5 @@ func (r *Recovery) pin(ctx context.Context, ahead bool) error {
 	if len(r.pinned) > q.limit {
 		return errTooMany
 	}
-	return nil
+	return notKicked(r.pinned)
 }

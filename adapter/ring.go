@@ -80,7 +80,7 @@ func (r *ring) repeats(source streamID) bool { return source.compare(r.source) <
 // keep adds an entry, one that the ring has already under another id as a position only.
 func (r *ring) keep(l *logged) {
 	if !l.source.isZero() && r.repeats(l.source) {
-		l.frame, l.kicks = nil, false
+		l = &logged{id: l.id, nsp: l.nsp, source: l.source} // others may be reading the entry itself
 	}
 	r.add(l)
 }
@@ -93,10 +93,18 @@ func (r *ring) add(l *logged) {
 	for _, q := range r.indexes(l, true) {
 		q.push(l)
 	}
-	age := uint64(r.limits.age.Milliseconds())
-	for r.all.len() > r.limits.entries || r.bytes > r.limits.bytes || r.all.first().id.ms+age < l.id.ms {
+	for r.exceeds(l.id) {
 		r.evict()
 	}
+}
+
+// exceeds reports whether the ring is over its limits. An entry can be too large for it by itself.
+func (r *ring) exceeds(newest streamID) bool {
+	if r.all.len() == 0 {
+		return false
+	}
+	age := uint64(r.limits.age.Milliseconds())
+	return r.all.len() > r.limits.entries || r.bytes > r.limits.bytes || r.all.first().id.ms+age < newest.ms
 }
 
 // indexes returns the queues in which an entry is, each once.
@@ -185,6 +193,21 @@ func (r *ring) covers(offset streamID) bool {
 	}
 	i := r.all.after(offset)
 	return i > 0 && r.all.items()[i-1].id == offset
+}
+
+// knows reports whether q's rooms, as far as they were joined behind q.after and within the ring, were joined at
+// positions of this log.
+func (r *ring) knows(q question) bool {
+	if r.all.len() == 0 {
+		return true
+	}
+	end := r.all.last().id
+	for _, since := range q.rooms {
+		if since.compare(q.after) > 0 && since.compare(r.from) > 0 && since.compare(end) <= 0 && !r.covers(since) {
+			return false
+		}
+	}
+	return true
 }
 
 // hasAllAfter reports whether every entry after id is in memory, whether or not id is an entry.

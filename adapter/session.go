@@ -67,11 +67,13 @@ type session struct {
 	member  *member           // the registry's mu; nil unless live
 	rooms   map[string]string // the registry's mu; what is written while there is no member
 	queued  bool              // the registry's mu: it waits to be written
+	flying  bool              // the registry's mu: it is being written
 	saved   time.Time         // the registry's mu: when it was last written
 	waiters []waiter          // the registry's mu
 }
 
-// waiter is called once a session's present state is written, or with an error after its deadline.
+// waiter is called once a session's present state is written, or with an error at its deadline. Further calls of done
+// do nothing.
 type waiter struct {
 	done     func(error)
 	deadline time.Time
@@ -85,6 +87,8 @@ type registry struct {
 	byPid   map[string]*session          // mu
 	bySid   map[socket.SocketId]*session // mu; of the sockets that the library has not forgotten
 	unsaved []*session                   // mu; each once, oldest first
+	stale   int                          // mu; how many of unsaved have been forgotten
+	limit   int                          // of unsaved; maxUnsaved
 	orphans []waiter                     // mu; of sessions that were forgotten unwritten
 
 	wake chan struct{} // has a token when something is unsaved
@@ -92,7 +96,8 @@ type registry struct {
 
 func newRegistry() *registry {
 	return &registry{
-		byPid: make(map[string]*session), bySid: make(map[socket.SocketId]*session), wake: make(chan struct{}, 1),
+		byPid: make(map[string]*session), bySid: make(map[socket.SocketId]*session), limit: maxUnsaved,
+		wake: make(chan struct{}, 1),
 	}
 }
 
@@ -116,6 +121,9 @@ func (r *registry) add(s *session) (older *session) {
 // drop forgets a session. For holders of mu.
 func (r *registry) drop(s *session) {
 	s.state = sessionEnded
+	if s.queued && r.byPid[s.pid] == s {
+		r.stale++
+	}
 	r.orphans = append(r.orphans, s.waiters...)
 	s.waiters = nil
 	if len(r.orphans) > 0 {
@@ -131,17 +139,27 @@ func (r *registry) drop(s *session) {
 
 // save queues a session to be written. For holders of mu.
 func (r *registry) save(s *session) (dropped bool) {
+	if s.state >= sessionClosed && len(r.unsaved)-r.stale > r.limit {
+		r.drop(s)
+		r.compact()
+		return true
+	}
 	if s.queued {
 		return false
-	}
-	if len(r.unsaved) >= maxUnsaved && s.state >= sessionClosed {
-		r.drop(s)
-		return true
 	}
 	s.queued = true
 	r.unsaved = append(r.unsaved, s)
 	r.signal()
 	return false
+}
+
+// compact lets go of forgotten sessions once there are many of them in the queue. For holders of mu.
+func (r *registry) compact() {
+	if r.stale <= r.limit {
+		return
+	}
+	r.unsaved = slices.DeleteFunc(r.unsaved, func(s *session) bool { return r.byPid[s.pid] != s })
+	r.stale = 0
 }
 
 func (r *registry) signal() {
@@ -232,7 +250,7 @@ func (r *registry) local(pid string) (state sessionState, unsaved, ok bool) {
 	if s == nil {
 		return 0, false, false
 	}
-	return s.state, s.queued || len(s.waiters) > 0, true
+	return s.state, s.queued || s.flying, true
 }
 
 // waitPid is wait by pid; it calls done at once if the session is not owned here.
@@ -302,6 +320,7 @@ func (r *registry) take(owner string, n int) []writing {
 	for _, s := range r.unsaved[:n] {
 		s.queued = false
 		if r.byPid[s.pid] != s {
+			r.stale--
 			continue
 		}
 		rec := record{Owner: owner, Gen: s.gen, Sid: s.sid, User: s.user}
@@ -314,7 +333,7 @@ func (r *registry) take(owner string, n int) []writing {
 			rec.Rooms, rec.Closed = maps.Clone(s.rooms), s.state == sessionClosed
 		}
 		batch = append(batch, writing{s: s, rec: rec, state: s.state, waiters: s.waiters})
-		s.waiters = nil
+		s.waiters, s.flying = nil, true
 	}
 	r.unsaved = slices.Delete(r.unsaved, 0, n)
 	return batch
@@ -325,6 +344,7 @@ func (r *registry) giveBack(batch []writing) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range batch {
+		w.s.flying = false
 		if r.byPid[w.s.pid] != w.s {
 			r.orphans = append(r.orphans, w.waiters...)
 			continue
@@ -338,6 +358,7 @@ func (r *registry) giveBack(batch []writing) {
 func (r *registry) settle(w writing, owned bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	w.s.flying = false
 	if !owned || w.state >= sessionClosed && !w.s.queued {
 		r.drop(w.s)
 		return

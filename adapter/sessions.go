@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,6 +27,9 @@ var (
 
 // sessionBatch is how many sessions go into one call of Redis at most.
 const sessionBatch = 256
+
+// maxGen bounds the generations that are taken over: the scripts count in doubles.
+const maxGen = 1 << 50
 
 // sessions keeps in Redis what a client's recovery rests on: written when a socket connects and when its rooms change,
 // so that it is there whatever ends the socket, its connection or this node.
@@ -104,10 +108,10 @@ func (s *sessions) flush(ctx context.Context) bool {
 func (s *sessions) fail(now time.Time) {
 	late, orphans := s.local.overdue(now)
 	for _, w := range late {
-		s.c.guard("session", func() { w.done(ErrUnavailable) })
+		w.done(ErrUnavailable)
 	}
 	for _, w := range orphans {
-		s.c.guard("session", func() { w.done(ErrSessionLost) })
+		w.done(ErrSessionLost)
 	}
 }
 
@@ -136,7 +140,7 @@ func (s *sessions) settle(batch []writing, lost []int64) {
 			s.close(w.s)
 		}
 		for _, waiter := range w.waiters {
-			s.c.guard("session", func() { waiter.done(err) })
+			waiter.done(err)
 		}
 	}
 }
@@ -162,6 +166,9 @@ func (s *sessions) open(sock *socket.Socket, m *member, user string) {
 	next := &session{pid: pidOf(sock), sid: string(sock.Id()), user: user, gen: 1, sock: sock, state: sessionLive, member: m}
 	s.adopt(next)
 	s.local.touch(sock.Id())
+	if m.isGone() {
+		s.leave(sock.Id())
+	}
 }
 
 // leave notes that a socket is being forgotten.
@@ -219,7 +226,7 @@ func (s *sessions) read(ctx context.Context, ask loadCall) (loadCall, error) {
 
 func (s *sessions) saved(ctx context.Context, pid string) error {
 	done := make(chan error, 1)
-	s.local.waitPid(pid, waiter{done: func(err error) { done <- err }, deadline: s.deadline()})
+	s.local.waitPid(pid, s.waiter(func(err error) { done <- err }))
 	select {
 	case err := <-done:
 		if errors.Is(err, ErrSessionLost) {
@@ -231,7 +238,16 @@ func (s *sessions) saved(ctx context.Context, pid string) error {
 	}
 }
 
-func (s *sessions) deadline() time.Time { return time.Now().Add(s.c.cfg.SessionTimeout) }
+// waiter makes that done is called in time even if Redis holds up the writer.
+func (s *sessions) waiter(done func(error)) waiter {
+	var once sync.Once
+	call := func(err error) { once.Do(func() { s.c.guard("session", func() { done(err) }) }) }
+	timer := time.AfterFunc(s.c.cfg.SessionTimeout, func() { call(ErrUnavailable) })
+	return waiter{
+		deadline: time.Now().Add(s.c.cfg.SessionTimeout),
+		done:     func(err error) { timer.Stop(); call(err) },
+	}
+}
 
 func (s *sessions) load(ctx context.Context, calls []*batched[loadCall]) error {
 	keys := make([]string, len(calls))
@@ -249,10 +265,13 @@ func (s *sessions) load(ctx context.Context, calls []*batched[loadCall]) error {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return err
 	}
+	if n := len(stored.Val()); n != len(calls) {
+		return fmt.Errorf("reading sessions: %d replies for %d", n, len(calls))
+	}
 	for i, call := range calls {
 		v := &call.value
 		if text, ok := stored.Val()[i].(string); ok {
-			v.found = json.Unmarshal([]byte(text), &v.rec) == nil && !v.rec.Ended && v.rec.Gen > 0
+			v.found = json.Unmarshal([]byte(text), &v.rec) == nil && !v.rec.Ended && v.rec.Gen > 0 && v.rec.Gen < maxGen
 		}
 		v.has = looks[i] != nil && len(looks[i].Val()) > 0
 	}

@@ -37,7 +37,7 @@ func (a *nspAdapter) sync() {
 	}
 	f := newFrame(a.name, packetBody{array: []byte(`["sync"]`), offset: at}, flags{})
 	a.table.walk(options{}, func(m *member) {
-		if m.upTo.isZero() || m.upTo.ms > at.ms-age {
+		if !m.served || m.upTo.ms > at.ms-age {
 			return
 		}
 		if s := m.socketIn(a.nsp); s != nil && s.Connected() {

@@ -64,6 +64,7 @@ func (r *reader) restart(to streamID, reason string) {
 	c.moveTo(to)
 	c.ring.reset(to)
 	c.lower(to)
+	c.moveTo(to)
 	c.sessions.local.endAll()
 	c.deliverMu.Unlock()
 	r.recent = idRing{}
@@ -79,17 +80,21 @@ func (r *reader) rewind(to streamID) {
 	c.moveTo(to)
 	c.ring.forgetAbove(to)
 	c.lower(to)
+	c.moveTo(to)
 }
 
-// lower makes the sockets take every entry behind to. For holders of the delivery lock.
+// lower makes the sockets take every entry behind to, now and when they are recovered. For holders of the delivery lock.
 func (c *Cluster) lower(to streamID) {
 	for _, name := range c.namespaces() {
-		if a := c.adapterOf(name); a != nil {
-			a.table.walk(options{}, func(m *member) {
-				if m.upTo.compare(to) > 0 {
-					m.upTo = to
-				}
-			})
+		a := c.adapterOf(name)
+		if a == nil {
+			continue
+		}
+		for _, m := range a.table.selected(options{}) {
+			m.upTo, m.floor = minID(m.upTo, to), minID(m.floor, to)
+			if m.lowerSince(to) {
+				c.sessions.local.touch(m.id)
+			}
 		}
 	}
 }
