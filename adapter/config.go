@@ -42,6 +42,9 @@ type Config struct {
 	RecoveryMaxEvents int
 	// RingMaxEntries and RingMaxBytes bound the recent log in memory, besides LogMaxAge. Defaults 100,000 and 64 MiB.
 	RingMaxEntries, RingMaxBytes int
+	// CloseDelay is how long a lost connection is not written to its session, for the client that is back by then; less
+	// than RecoveryWindow, which runs from the loss all the same. Default 5 s.
+	CloseDelay time.Duration
 	// SessionTTL is how long Redis keeps a live socket's session that is not written again; it is at half of that.
 	// Default 1 h.
 	SessionTTL time.Duration
@@ -69,6 +72,7 @@ func DefaultConfig() Config {
 		RecoveryMaxEvents: 10_000,
 		RingMaxEntries:    100_000,
 		RingMaxBytes:      64 << 20,
+		CloseDelay:        5 * time.Second,
 		SessionTTL:        time.Hour,
 		SessionTimeout:    3 * time.Second,
 		SyncAfter:         time.Minute,
@@ -99,6 +103,8 @@ func (c Config) Validate() error {
 		"adapter: RecoveryMaxEvents is %d, 1 to %d are allowed", c.RecoveryMaxEvents, maxRecoveryEvents)
 	need(c.RingMaxEntries > 0, "adapter: RingMaxEntries is %d", c.RingMaxEntries)
 	need(c.RingMaxBytes > 0, "adapter: RingMaxBytes is %d", c.RingMaxBytes)
+	need(c.CloseDelay >= 0 && c.CloseDelay < c.RecoveryWindow,
+		"adapter: CloseDelay (%v) has to be less than RecoveryWindow (%v)", c.CloseDelay, c.RecoveryWindow)
 	need(c.SessionTTL >= c.RecoveryWindow, "adapter: SessionTTL (%v) is less than RecoveryWindow (%v)", c.SessionTTL, c.RecoveryWindow)
 	need(c.SessionTimeout > 0, "adapter: SessionTimeout is %v", c.SessionTimeout)
 	need(c.SyncAfter > 0, "adapter: SyncAfter is %v", c.SyncAfter)

@@ -249,11 +249,6 @@ func (b *inbox) work(ctx context.Context, from chan func()) {
 	}
 }
 
-// announceTaken tells a node that a client has moved on with the session that this node had.
-func (b *inbox) announceTaken(nsp, owner, pid string, gen int64) {
-	b.respond(message{nsp: nsp, uid: owner}, typeSessionTaken, map[string]any{"pid": pid, "gen": gen})
-}
-
 // respond queues an answer to the requester m.
 func (b *inbox) respond(m message, kind messageType, data map[string]any) {
 	answer := message{uid: b.c.cfg.UID, nsp: m.nsp, kind: kind, requestID: m.requestID, data: data}

@@ -49,7 +49,7 @@ func (r *Recovery) Take(ctx context.Context) error {
 	c := r.a.c
 	next := r.rec
 	next.Owner, next.Gen, next.Sid, next.Closed = c.cfg.UID, r.rec.Gen+1, string(r.sid), false
-	call, err := c.sessions.takes.do(ctx, takeCall{pid: r.pid, was: r.rec, next: next})
+	call, err := c.sessions.takes.do(ctx, takeCall{nsp: r.a.name, pid: r.pid, was: r.rec, next: next})
 	if err != nil {
 		return err
 	}
@@ -59,9 +59,6 @@ func (r *Recovery) Take(ctx context.Context) error {
 	c.sessions.adopt(&session{
 		pid: r.pid, sid: next.Sid, user: next.User, gen: next.Gen, state: sessionTaken, rooms: next.Rooms, saved: time.Now(),
 	})
-	if r.rec.Owner != c.cfg.UID && !r.rec.Closed {
-		c.inbox.announceTaken(r.a.name, r.rec.Owner, r.pid, next.Gen)
-	}
 	return nil
 }
 
@@ -73,9 +70,8 @@ func (r *Recovery) Discard() {
 	c := r.a.c
 	c.sessions.adopt(&session{pid: r.pid, sid: string(r.sid), gen: r.rec.Gen + 1, user: r.rec.User, state: sessionTaken})
 	c.sessions.finish(r.sid, sessionEnded)
-	if r.rec.Owner != c.cfg.UID && !r.rec.Closed {
-		c.inbox.announceTaken(r.a.name, r.rec.Owner, r.pid, r.rec.Gen+1)
-	}
+	ended := record{Gen: r.rec.Gen + 1}
+	c.sessions.announce([]*batched[takeCall]{{value: takeCall{nsp: r.a.name, pid: r.pid, was: r.rec, next: ended, taken: true}}})
 }
 
 // Resume makes the socket, which has connected, join rooms, sends it hello with the client's own offset, and then what

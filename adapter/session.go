@@ -69,6 +69,7 @@ type session struct {
 	queued  bool              // the registry's mu: it waits to be written
 	flying  bool              // the registry's mu: it is being written
 	saved   time.Time         // the registry's mu: when it was last written
+	closed  time.Time         // the registry's mu: when its connection was lost
 	waiters []waiter          // the registry's mu
 }
 
@@ -90,6 +91,8 @@ type registry struct {
 	stale   int                          // mu; how many of unsaved have been forgotten
 	limit   int                          // of unsaved; maxUnsaved
 	orphans []waiter                     // mu; of sessions that were forgotten unwritten
+	// lately are the sessions whose loss is not yet to be written, oldest first. mu
+	lately []*session
 
 	wake chan struct{} // has a token when something is unsaved
 }
@@ -101,7 +104,8 @@ func newRegistry() *registry {
 	}
 }
 
-// add makes s the session of its pid and returns the older one of that pid, if any, which is forgotten.
+// add makes s the session of its pid and forgets the older one of that pid, which it returns if it has a socket; or s
+// itself if that is the older one.
 func (r *registry) add(s *session) (older *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,7 +113,11 @@ func (r *registry) add(s *session) (older *session) {
 		if older.gen > s.gen {
 			return s
 		}
+		gone := older.state > sessionLive
 		r.drop(older)
+		if gone {
+			older = nil
+		}
 	}
 	r.byPid[s.pid] = s
 	if s.state <= sessionLive {
@@ -205,7 +213,30 @@ func (r *registry) finish(sid socket.SocketId, state sessionState) (dropped bool
 		s.rooms, s.member = s.member.roomsSince(), nil
 	}
 	s.state = state
+	if state == sessionClosed {
+		s.closed = time.Now()
+		if !s.queued && len(r.lately) < r.limit {
+			r.lately = append(r.lately, s)
+			return false
+		}
+	}
 	return r.save(s)
+}
+
+// ripen has the losses written that are older than t: what Redis holds until then tells of a live socket, which is
+// recoverable as well, and a client that is back by then costs one write less.
+func (r *registry) ripen(t time.Time) (dropped int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for ; n < len(r.lately) && !r.lately[n].closed.After(t); n++ {
+		s := r.lately[n]
+		if s.state == sessionClosed && r.byPid[s.pid] == s && r.save(s) {
+			dropped++
+		}
+	}
+	r.lately = slices.Delete(r.lately, 0, n)
+	return dropped
 }
 
 // leave ends the hold of a socket that is being forgotten: for good if it was connected, since a lost connection would
@@ -308,6 +339,7 @@ type writing struct {
 	s       *session
 	rec     record
 	state   sessionState
+	closed  time.Time
 	waiters []waiter
 }
 
@@ -332,7 +364,7 @@ func (r *registry) take(owner string, n int) []writing {
 		default:
 			rec.Rooms, rec.Closed = maps.Clone(s.rooms), s.state == sessionClosed
 		}
-		batch = append(batch, writing{s: s, rec: rec, state: s.state, waiters: s.waiters})
+		batch = append(batch, writing{s: s, rec: rec, state: s.state, closed: s.closed, waiters: s.waiters})
 		s.waiters, s.flying = nil, true
 	}
 	r.unsaved = slices.Delete(r.unsaved, 0, n)

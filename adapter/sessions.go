@@ -49,12 +49,16 @@ func (s *sessions) init(c *Cluster) {
 
 func (s *sessions) key(pid string) string { return s.c.cfg.Prefix + ":session:" + pid }
 
-// ttl is how long Redis keeps a session that is not written again.
-func (s *sessions) ttl(state sessionState) time.Duration {
-	if state >= sessionClosed {
+// ttl is how long Redis keeps a session as it is written.
+func (s *sessions) ttl(w writing) time.Duration {
+	switch w.state {
+	case sessionClosed:
+		return max(s.c.cfg.RecoveryWindow-time.Since(w.closed), time.Millisecond)
+	case sessionEnded:
 		return s.c.cfg.RecoveryWindow
+	default:
+		return s.c.cfg.SessionTTL
 	}
-	return s.c.cfg.SessionTTL
 }
 
 // write writes sessions as they change, as many at once as have gathered during the last call, until ctx ends; and then
@@ -62,11 +66,15 @@ func (s *sessions) ttl(state sessionState) time.Duration {
 func (s *sessions) write(ctx context.Context) {
 	tick := time.NewTicker(max(s.c.cfg.SessionTTL/8, time.Millisecond))
 	defer tick.Stop()
+	ripe := time.NewTicker(max(s.c.cfg.CloseDelay/8, time.Millisecond))
+	defer ripe.Stop()
 	var pace backoff
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-s.local.wake:
+		case <-ripe.C:
+			s.ripen(s.c.cfg.CloseDelay)
 		case <-tick.C:
 			s.local.refresh(time.Now().Add(-s.c.cfg.SessionTTL / 2))
 		}
@@ -79,10 +87,17 @@ func (s *sessions) write(ctx context.Context) {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
+	s.ripen(0)
 	for !s.flush(last) && last.Err() == nil {
 		pace.wait(last)
 	}
 	s.fail(time.Now().Add(time.Hour))
+}
+
+func (s *sessions) ripen(age time.Duration) {
+	for range s.local.ripen(time.Now().Add(-age)) {
+		s.dropped()
+	}
 }
 
 // flush writes all that is unsaved; false means that Redis did not take it.
@@ -124,7 +139,7 @@ func (s *sessions) writeBatch(ctx context.Context, batch []writing) (lost []int6
 			return nil, fmt.Errorf("encoding a session: %w", err)
 		}
 		keys[i] = s.key(w.s.pid)
-		args = append(args, w.rec.Owner, w.rec.Gen, s.ttl(w.state).Milliseconds(), body)
+		args = append(args, w.rec.Owner, w.rec.Gen, s.ttl(w).Milliseconds(), body)
 	}
 	return sessionWriteScript.Run(ctx, s.c.redis, keys, args...).Int64Slice()
 }
@@ -190,12 +205,34 @@ func (s *sessions) dropped() {
 	s.c.warnf("session", "a session's end is left to its TTL, too many wait to be written")
 }
 
-// takenBy closes the socket of this node whose session another node has taken over.
+// takenBy closes the sockets of this node whose sessions another node has taken over.
 func (s *sessions) takenBy(m message) {
-	pid, _ := m.data["pid"].(string)
-	gen, _ := m.data["gen"].(int64)
-	if old := s.local.supersede(pid, gen); old != nil {
-		s.close(old)
+	pids, _ := m.data["pids"].([]any)
+	gens, _ := m.data["gens"].([]any)
+	for i := range min(len(pids), len(gens)) {
+		pid, _ := pids[i].(string)
+		gen, _ := gens[i].(int64)
+		if old := s.local.supersede(pid, gen); old != nil {
+			s.close(old)
+		}
+	}
+}
+
+// announce tells the nodes that had these sessions, and did not know their sockets to be gone, that they are taken: each
+// node in one message.
+func (s *sessions) announce(calls []*batched[takeCall]) {
+	type owned struct{ nsp, owner string }
+	pids, gens := map[owned][]any{}, map[owned][]any{}
+	for _, call := range calls {
+		v := call.value
+		if v.taken && v.was.Owner != s.c.cfg.UID && !v.was.Closed {
+			of := owned{v.nsp, v.was.Owner}
+			pids[of], gens[of] = append(pids[of], v.pid), append(gens[of], v.next.Gen)
+		}
+	}
+	for of := range pids {
+		s.c.inbox.respond(message{nsp: of.nsp, uid: of.owner}, typeSessionTaken,
+			map[string]any{"pids": pids[of], "gens": gens[of]})
 	}
 }
 
@@ -280,6 +317,7 @@ func (s *sessions) load(ctx context.Context, calls []*batched[loadCall]) error {
 
 // takeCall takes a session over.
 type takeCall struct {
+	nsp   string
 	pid   string
 	was   record
 	next  record
@@ -296,7 +334,7 @@ func (s *sessions) take(ctx context.Context, calls []*batched[takeCall]) error {
 			return fmt.Errorf("encoding a session: %w", err)
 		}
 		keys[i] = s.key(v.pid)
-		args = append(args, v.was.Owner, v.was.Gen, v.next.Sid, s.ttl(sessionTaken).Milliseconds(), body)
+		args = append(args, v.was.Owner, v.was.Gen, v.next.Sid, s.c.cfg.SessionTTL.Milliseconds(), body)
 	}
 	replies, err := sessionTakeScript.Run(ctx, s.c.redis, keys, args...).Int64Slice()
 	if err != nil {
@@ -308,5 +346,6 @@ func (s *sessions) take(ctx context.Context, calls []*batched[takeCall]) error {
 	for i, call := range calls {
 		call.value.taken = replies[i] == 1
 	}
+	s.announce(calls)
 	return nil
 }

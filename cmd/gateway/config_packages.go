@@ -42,6 +42,7 @@ func (c Config) adapterConfig(identity string) adapter.Config {
 	a.LogMaxAge = c.logMaxAge()
 	a.LogMaxEntries = c.LogMaxEntries
 	a.RecoveryWindow = c.RecoveryWindow
+	a.CloseDelay = min(a.CloseDelay, c.RecoveryWindow/4)
 	a.SessionTTL = max(a.SessionTTL, c.RecoveryWindow)
 	a.RecoveryMaxEvents = c.RecoveryMaxEvents
 	a.RingMaxEntries = c.RingMaxEntries
