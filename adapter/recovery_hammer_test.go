@@ -25,6 +25,9 @@ func roam(v *visitor, nodes []*lobby, rnd *rand.Rand, until time.Time) (visits i
 	for time.Now().Before(until) {
 		pause(context.Background(), time.Duration(rnd.Intn(250))*time.Millisecond)
 		v.cut()
+		if rnd.Intn(3) == 0 {
+			pause(context.Background(), time.Duration(rnd.Intn(400))*time.Millisecond)
+		}
 		if err := v.visit(nodes[rnd.Intn(len(nodes))]); err != nil {
 			return visits, err
 		}
@@ -99,7 +102,7 @@ func TestEveryLedgerIsExactWhileClientsRoam(t *testing.T) {
 	server := redistest.Start(t)
 	redisClient := server.Client()
 	cfg := testConfig("a:1")
-	cfg.RingMaxEntries, cfg.SyncAfter = 150, 300*time.Millisecond // history and sync take their part
+	cfg.SyncAfter = 300 * time.Millisecond
 	nodes := []*lobby{openLobby(t, server.Addr(), cfg), openLobby(t, server.Addr(), cfg.as("b:1"))}
 	visitors := make([]*visitor, 24)
 	starts := make([]string, len(visitors))
@@ -139,6 +142,13 @@ func TestEveryLedgerIsExactWhileClientsRoam(t *testing.T) {
 	for i, v := range visitors {
 		require.NoError(t, v.visit(nodes[i%2]))
 	}
+	for _, l := range nodes {
+		failures, faults := l.faults()
+		stats := l.cluster.Stats()
+		t.Logf("failures of resuming: %v; %+v", failures, stats)
+		require.Empty(t, faults)
+		require.Zero(t, stats.DeliveryPanics+stats.NotRecovered+stats.Gaps+stats.WentBack+stats.Resets)
+	}
 	nodes[0].tell("", "end")
 	for i, v := range visitors {
 		eventually(t, "the end", func() bool { got := v.got(); return got[len(got)-1] == "end" })
@@ -147,13 +157,6 @@ func TestEveryLedgerIsExactWhileClientsRoam(t *testing.T) {
 		lost, repeated, reordered := differences(ledger(t, redisClient, starts[i], v.rooms), got[1:])
 		require.Zero(t, lost+repeated+reordered, "%s: lost %d, repeated %d, reordered %d", v.user, lost, repeated, reordered)
 		deliveries += len(got) - 1
-	}
-	for _, l := range nodes {
-		failures, faults := l.faults()
-		require.Empty(t, faults)
-		stats := l.cluster.Stats()
-		t.Logf("%d failures of resuming, %+v", len(failures), stats)
-		require.Zero(t, stats.DeliveryPanics+stats.NotRecovered+stats.Gaps+stats.WentBack+stats.Resets)
 	}
 	t.Logf("%d events, %d deliveries, %d visits", events, deliveries, visits)
 }

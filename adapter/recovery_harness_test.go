@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"github.com/zishang520/socket.io/servers/engine/v3"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 )
 
@@ -31,6 +32,7 @@ type lobby struct {
 	inHello    func()               // within hello
 	mu         sync.Mutex
 	served     map[string]*socket.Socket // mu; by user, the latest
+	announced  sync.Map                  // connections, by id, that the server listens to
 	failures   []error                   // mu: of Open and Resume
 	sessionErr []error                   // mu: of Session and Take
 }
@@ -73,6 +75,7 @@ func prepareLobby(t testing.TB, addr string, cfg Config, change ...func(*Deps)) 
 	})
 	_ = l.io.On("connection", func(args ...any) { l.serve(args[0].(*socket.Socket)) })
 	l.http = httptest.NewServer(l.io.ServeHandler(nil))
+	_ = l.io.Engine().On("connection", func(args ...any) { l.announced.Store(args[0].(engine.Socket).Id(), true) })
 	return l
 }
 
@@ -259,8 +262,8 @@ func (v *visitor) dial(l *lobby) error {
 		return err
 	}
 	_ = response.Body.Close()
-	_ = conn.SetReadDeadline(time.Now().Add(1500 * time.Millisecond))
-	if _, _, err = conn.ReadMessage(); err != nil {
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	if err = l.awaitAnnounced(conn); err != nil {
 		_ = conn.Close()
 		return err
 	}
@@ -280,6 +283,25 @@ func (v *visitor) dial(l *lobby) error {
 		_ = conn.Close()
 	}
 	return err
+}
+
+// awaitAnnounced reads a connection's first packet and waits until a CONNECT would not be read by nobody.
+func (l *lobby) awaitAnnounced(conn *websocket.Conn) error {
+	_, data, err := conn.ReadMessage()
+	if err != nil {
+		return err
+	}
+	var open struct {
+		Sid string `json:"sid"`
+	}
+	if err := json.Unmarshal(data[1:], &open); err != nil {
+		return err
+	}
+	eventually(l.t, "the connection is announced", func() bool {
+		_, ok := l.announced.Load(open.Sid)
+		return ok
+	})
+	return nil
 }
 
 func (v *visitor) greeted(conn *websocket.Conn) error {
