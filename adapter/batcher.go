@@ -10,6 +10,7 @@ const batcherQueue = 1 << 15
 
 // batched is a call that waits for its batch. value belongs to the batch until done is closed, then to the caller.
 type batched[T any] struct {
+	ctx   context.Context // the caller's: who has given up is not served
 	value T
 	err   error
 	done  chan struct{}
@@ -28,7 +29,7 @@ func newBatcher[T any](exec func(context.Context, []*batched[T]) error) batcher[
 // do returns value as the batch completed it. The error wraps ErrUnavailable; whether the call was carried out is then
 // not known.
 func (b *batcher[T]) do(ctx context.Context, value T) (T, error) {
-	call := &batched[T]{value: value, done: make(chan struct{})}
+	call := &batched[T]{ctx: ctx, value: value, done: make(chan struct{})}
 	select {
 	case b.queue <- call:
 	default:
@@ -54,7 +55,10 @@ func (b *batcher[T]) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case call := <-b.queue:
-			batch = b.gather(append(batch, call))
+			batch = b.gather(call, batch)
+		}
+		if len(batch) == 0 {
+			continue
 		}
 		err := b.exec(ctx, batch)
 		for i, call := range batch {
@@ -65,14 +69,19 @@ func (b *batcher[T]) run(ctx context.Context) {
 	}
 }
 
-func (b *batcher[T]) gather(batch []*batched[T]) []*batched[T] {
-	for len(batch) < sessionBatch {
-		select {
-		case call := <-b.queue:
+// gather adds to batch the call and what waits behind it.
+func (b *batcher[T]) gather(call *batched[T], batch []*batched[T]) []*batched[T] {
+	for {
+		if call.ctx.Err() == nil {
 			batch = append(batch, call)
+		}
+		if len(batch) == sessionBatch {
+			return batch
+		}
+		select {
+		case call = <-b.queue:
 		default:
 			return batch
 		}
 	}
-	return batch
 }

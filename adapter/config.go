@@ -48,7 +48,7 @@ type Config struct {
 	// SessionTTL is how long Redis keeps a live socket's session that is not written again; it is at half of that.
 	// Default 1 h.
 	SessionTTL time.Duration
-	// SessionTimeout bounds the reading or writing of one session. Default 3 s.
+	// SessionTimeout bounds the reading or writing of one session. Default 2 s.
 	SessionTimeout time.Duration
 	// SyncAfter is how long a socket may be sent nothing before it is sent the position. Default 60 s.
 	SyncAfter time.Duration
@@ -74,7 +74,7 @@ func DefaultConfig() Config {
 		RingMaxBytes:      64 << 20,
 		CloseDelay:        5 * time.Second,
 		SessionTTL:        time.Hour,
-		SessionTimeout:    3 * time.Second,
+		SessionTimeout:    2 * time.Second,
 		SyncAfter:         time.Minute,
 	}
 }

@@ -12,6 +12,8 @@ import (
 const (
 	// historyPage is how many entries one read of the older log takes.
 	historyPage = 2000
+	// historyTimeout bounds the reading for one client, which goes on for the next when that client has given up.
+	historyTimeout = 30 * time.Second
 	// historyKeep is how long what was read of the older log is kept for the next client.
 	historyKeep = 10 * time.Second
 )
@@ -44,7 +46,26 @@ func (h *history) missed(ctx context.Context, q question, to streamID) ([]*logge
 	case <-ctx.Done():
 		return nil, ErrUnavailable
 	}
-	defer func() { <-h.turn }()
+	var found []*logged
+	done := make(chan error, 1)
+	h.c.tasks.spawn(func() {
+		defer func() { <-h.turn }()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyTimeout)
+		defer cancel()
+		var err error
+		found, err = h.answer(ctx, q, to)
+		done <- err
+	})
+	select {
+	case err := <-done:
+		return found, err
+	case <-ctx.Done():
+		return nil, ErrUnavailable
+	}
+}
+
+// answer is missed for the holder of turn.
+func (h *history) answer(ctx context.Context, q question, to streamID) ([]*logged, error) {
 	if err := h.reach(ctx, q.after, to); err != nil {
 		return nil, err
 	}

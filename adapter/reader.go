@@ -35,6 +35,7 @@ type reader struct {
 	sure  bool
 	seen  time.Time
 	dials uint64 // of the blocking client, when that was seen
+	known uint64 // of them, those since which the sessions were written
 	count int    // how many entries to ask for
 	// source is the highest source id delivered; events at or below it are repetitions.
 	source streamID
@@ -101,6 +102,11 @@ func (r *reader) step(ctx context.Context) error {
 func (r *reader) attached(atEnd bool) {
 	r.seen = time.Now()
 	r.count = min(2*r.count, r.c.cfg.ReadCount)
+	if r.dials != r.known {
+		// A Redis that was restarted or replaced may have lost the latest writes.
+		r.known = r.dials
+		r.c.sessions.local.refresh(time.Now())
+	}
 	r.sure = atEnd && r.c.conns.dials.Load() == r.dials
 	r.c.reading.Store(true)
 }

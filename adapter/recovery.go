@@ -76,8 +76,8 @@ func (r *Recovery) Discard() {
 
 // Resume makes the socket, which has connected, join rooms, sends it hello with the client's own offset, and then what
 // the client missed in those rooms: all in one step with the position of the log, so that what comes next is the first
-// entry that was not replayed. After an error nothing was sent; the session has ended and the connection has to be
-// closed.
+// entry that was not replayed. After an error nothing was sent and the connection has to be closed; the session has
+// ended, unless it was the connection that went.
 func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event string, payload any)) error {
 	a, c := r.a, r.a.c
 	event, payload := hello()
@@ -94,9 +94,12 @@ func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event 
 	}
 	if err != nil {
 		c.count.recoveryFailed.Add(1)
-		c.sessions.finish(s.Id(), sessionEnded)
+		if !errors.Is(err, errNoSocket) {
+			c.sessions.finish(s.Id(), sessionEnded)
+		}
 		return err
 	}
+	r.pinned = nil // the socket keeps r
 	m := a.table.member(s.Id())
 	m.serveFrom(maxID(r.offset, c.position))
 	a.post(m, s, job{frame: greeting})
@@ -156,7 +159,7 @@ func (r *Recovery) enter(s *socket.Socket, rooms []string) error {
 	}
 	m.setSince(r.rooms)
 	if !r.a.c.sessions.local.resume(s, m) {
-		return ErrSessionLost
+		return errNoSocket
 	}
 	return nil
 }
@@ -172,11 +175,11 @@ func (c *Cluster) Open(s *socket.Socket, user string, rooms []string, hello func
 	event, payload := hello() // the application's, so not under the lock
 	c.deliverMu.Lock()
 	defer c.deliverMu.Unlock()
-	offset := ""
-	if c.positioned {
-		offset = c.position.String()
+	if !c.positioned {
+		// What is committed until this node reads the log would be missed unnoticed.
+		return ErrUnavailable
 	}
-	greeting, err := greetingFrame(a.name, event, payload, offset)
+	greeting, err := greetingFrame(a.name, event, payload, c.position.String())
 	if err != nil {
 		return err
 	}
@@ -221,11 +224,7 @@ func joinAll(s *socket.Socket, names []string) {
 
 // greetingFrame is the frame of an event that carries an offset, but is not of the log.
 func greetingFrame(nsp, event string, payload any, offset string) (*frame, error) {
-	args := []any{event, payload}
-	if offset != "" {
-		args = append(args, offset)
-	}
-	frozen, _, err := freezeSlice(args, 0)
+	frozen, _, err := freezeSlice([]any{event, payload, offset}, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +299,7 @@ func (a *nspAdapter) restore(ctx context.Context, pid, offsetText string) (*Reco
 		return nil, ErrUnavailable
 	}
 	if offset.compare(c.position) > 0 {
-		ask.look = offset
+		ask.looks = []streamID{offset}
 	}
 	torn := c.torn.Load()
 	c.deliverMu.Unlock()
@@ -333,14 +332,15 @@ func (r *Recovery) checkAhead(ctx context.Context) error {
 			ahead[since] = struct{}{}
 		}
 	}
-	for since := range ahead {
-		got, err := c.sessions.loads.do(ctx, loadCall{pid: r.pid, look: since})
-		if err != nil {
-			return err
-		}
-		if !got.has {
-			return errUncovered
-		}
+	if len(ahead) == 0 {
+		return nil
+	}
+	got, err := c.sessions.loads.do(ctx, loadCall{pid: r.pid, looks: slices.Collect(maps.Keys(ahead))})
+	if err != nil {
+		return err
+	}
+	if !got.has {
+		return errUncovered
 	}
 	return nil
 }

@@ -147,7 +147,8 @@ func (r *registry) drop(s *session) {
 
 // save queues a session to be written. For holders of mu.
 func (r *registry) save(s *session) (dropped bool) {
-	if s.state >= sessionClosed && len(r.unsaved)-r.stale > r.limit {
+	// A session that must not come back is given more room than those that could, and are only kept too long.
+	if n := len(r.unsaved) - r.stale; s.state == sessionClosed && n > r.limit || s.state == sessionEnded && n > 2*r.limit {
 		r.drop(s)
 		r.compact()
 		return true
@@ -186,11 +187,13 @@ func (r *registry) touch(sid socket.SocketId) {
 	}
 }
 
-// wait has done called when what has changed of the socket's session by now is written; at once if it has none.
+// wait has done called when what has changed of the socket's session by now is written; at once, with ErrSessionLost, if
+// it has none any more.
 func (r *registry) wait(sid socket.SocketId, w waiter) {
 	r.mu.Lock()
 	s := r.bySid[sid]
-	if s == nil {
+	if s == nil || s.state != sessionLive {
+		// What the socket joins from now on does not get into its session.
 		r.mu.Unlock()
 		w.done(ErrSessionLost)
 		return

@@ -236,14 +236,14 @@ func (s *sessions) announce(calls []*batched[takeCall]) {
 	}
 }
 
-// loadCall reads a session and, on demand, whether the log has an entry with a certain id.
+// loadCall reads a session and, on demand, whether the log has entries with certain ids.
 type loadCall struct {
-	pid  string
-	look streamID // zero: no
+	pid   string
+	looks []streamID
 	// What Redis answered.
 	rec   record
 	found bool // there is a session that has not ended
-	has   bool // the log has the entry
+	has   bool // the log has all of those entries
 }
 
 // read returns a session as Redis holds it; what this node has still to write of it is written first.
@@ -293,10 +293,10 @@ func (s *sessions) load(ctx context.Context, calls []*batched[loadCall]) error {
 	}
 	pipe := s.c.redis.Pipeline()
 	stored := pipe.MGet(ctx, keys...)
-	looks := make([]*redis.XMessageSliceCmd, len(calls))
+	looks := make([][]*redis.XMessageSliceCmd, len(calls))
 	for i, call := range calls {
-		if id := call.value.look; !id.isZero() {
-			looks[i] = pipe.XRangeN(ctx, s.c.logKey, id.String(), id.String(), 1)
+		for _, id := range call.value.looks {
+			looks[i] = append(looks[i], pipe.XRangeN(ctx, s.c.logKey, id.String(), id.String(), 1))
 		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -310,7 +310,7 @@ func (s *sessions) load(ctx context.Context, calls []*batched[loadCall]) error {
 		if text, ok := stored.Val()[i].(string); ok {
 			v.found = json.Unmarshal([]byte(text), &v.rec) == nil && !v.rec.Ended && v.rec.Gen > 0 && v.rec.Gen < maxGen
 		}
-		v.has = looks[i] != nil && len(looks[i].Val()) > 0
+		v.has = !slices.ContainsFunc(looks[i], func(look *redis.XMessageSliceCmd) bool { return len(look.Val()) == 0 })
 	}
 	return nil
 }

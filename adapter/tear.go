@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -13,7 +14,7 @@ import (
 func (r *reader) fill(ctx context.Context, newest []redis.XMessage) error {
 	c := r.c
 	entries := newest
-	for page := newest; len(page) == c.cfg.ReadCount && len(entries) < c.cfg.RingMaxEntries && r.young(page); {
+	for page := newest; len(page) == c.cfg.ReadCount && len(entries) < c.cfg.RingMaxEntries && c.young(newest[0], page[len(page)-1]); {
 		var err error
 		page, err = c.blocking.XRevRangeN(ctx, c.logKey, "("+page[len(page)-1].ID, "-", int64(c.cfg.ReadCount)).Result()
 		if err != nil {
@@ -41,18 +42,14 @@ func (r *reader) fill(ctx context.Context, newest []redis.XMessage) error {
 	return nil
 }
 
-// young reports whether what precedes a page may be young enough for the ring.
-func (r *reader) young(page []redis.XMessage) bool {
-	if len(page) == 0 {
+// young reports whether what precedes an entry of the log may still be young enough for the ring.
+func (c *Cluster) young(newest, entry redis.XMessage) bool {
+	n, err := parseStreamID(newest.ID)
+	if err != nil {
 		return false
 	}
-	oldest, err := parseStreamID(page[len(page)-1].ID)
-	return err == nil && r.newestOf(page).ms < oldest.ms+uint64(r.c.cfg.LogMaxAge.Milliseconds())
-}
-
-func (r *reader) newestOf(page []redis.XMessage) streamID {
-	id, _ := parseStreamID(page[0].ID)
-	return id
+	e, err := parseStreamID(entry.ID)
+	return err == nil && n.ms < e.ms+uint64(c.cfg.LogMaxAge.Milliseconds())
 }
 
 // restart makes what was read of the log void: ring and position begin behind to, and no socket of this node can be
@@ -64,7 +61,6 @@ func (r *reader) restart(to streamID, reason string) {
 	c.moveTo(to)
 	c.ring.reset(to)
 	c.lower(to)
-	c.moveTo(to)
 	c.sessions.local.endAll()
 	c.deliverMu.Unlock()
 	r.recent = idRing{}
@@ -80,7 +76,8 @@ func (r *reader) rewind(to streamID) {
 	c.moveTo(to)
 	c.ring.forgetAbove(to)
 	c.lower(to)
-	c.moveTo(to)
+	// What Redis lost of the log it has lost of the sessions, too.
+	c.sessions.local.refresh(time.Now())
 }
 
 // lower makes the sockets take every entry behind to, now and when they are recovered. For holders of the delivery lock.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"net/http"
 	"sync"
 	"time"
@@ -50,13 +51,38 @@ func (p *polls) serve(server engine.Server, w http.ResponseWriter, r *http.Reque
 		close(answered)
 		p.open.CompareAndDelete(sid, answered)
 	}()
-	ctx := types.NewHttpContext(w, r)
+	held := &heldAnswer{ResponseWriter: w}
+	ctx := types.NewHttpContext(held, r)
 	forgotten := make(chan struct{})
 	_ = ctx.Once("close", func(...any) { close(forgotten) })
 	server.HandleRequest(ctx)
 	// The library forgets an answered request a moment after it lets go of it, and with it the next one if that is here
-	// by then. So the client has the end of its answer, and with it the occasion for the next request, only afterwards.
-	<-forgotten
+	// by then. So the client gets its answer, and with it the occasion for the next request, only afterwards.
+	select {
+	case <-forgotten:
+		held.release()
+	case <-r.Context().Done():
+	}
+}
+
+// heldAnswer keeps an answer back.
+type heldAnswer struct {
+	http.ResponseWriter
+
+	status int
+	body   bytes.Buffer
+}
+
+func (h *heldAnswer) WriteHeader(status int)         { h.status = status }
+func (h *heldAnswer) Write(data []byte) (int, error) { return h.body.Write(data) }
+func (h *heldAnswer) Unwrap() http.ResponseWriter    { return h.ResponseWriter }
+
+// release sends the answer.
+func (h *heldAnswer) release() {
+	if h.status != 0 {
+		h.ResponseWriter.WriteHeader(h.status)
+	}
+	_, _ = h.ResponseWriter.Write(h.body.Bytes()) // a client that has gone needs no answer
 }
 
 // end answers the open request of a polling client with the close, which the library would leave open for ever. It

@@ -72,9 +72,12 @@ func (n *Node) listen(s *socket.Socket, sess *session) {
 		n.whenSaved(s, func(err error) {
 			if err != nil {
 				n.leave(s, sess, room)
-				room, err = "", errors.Join(errUnavailable, err)
 			}
-			n.reply(s, ack, room, err)
+			if err != nil || !sess.in(room) {
+				n.reply(s, ack, "", errors.Join(errUnavailable, err))
+				return
+			}
+			n.reply(s, ack, room, nil)
 		})
 	})
 	on("unsubscribe_solicitud", func(args []any, ack socket.Ack) {
@@ -83,7 +86,14 @@ func (n *Node) listen(s *socket.Socket, sess *session) {
 			n.reply(s, ack, "", err)
 			return
 		}
-		n.whenSaved(s, func(error) { n.reply(s, ack, room, nil) })
+		n.whenSaved(s, func(err error) {
+			if err != nil {
+				// It is left here, but would be entered again by a recovery.
+				n.reply(s, ack, "", errors.Join(errUnavailable, err))
+				return
+			}
+			n.reply(s, ack, room, nil)
+		})
 	})
 }
 

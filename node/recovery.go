@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
+	"golang.org/x/sync/errgroup"
 )
 
 // Hello makes the first event of a connected socket.
@@ -56,19 +57,39 @@ func (n *Node) goOn(ctx context.Context, sess *session) error {
 		sess.recovery.Discard()
 		return errOtherUser
 	}
-	for _, room := range rooms {
-		granted, err := n.stillGranted(ctx, sess, room)
-		if err != nil {
-			return errors.Join(errRetry, err)
-		}
-		if granted {
-			sess.earlier = append(sess.earlier, room)
-		}
+	if sess.earlier, err = n.regrant(ctx, sess, rooms); err != nil {
+		return errors.Join(errRetry, err)
 	}
 	if err := sess.recovery.Take(ctx); err != nil {
 		return errors.Join(errRetry, err)
 	}
 	return nil
+}
+
+// grantsAtOnce is how many rooms of one connect are looked up at the same time.
+const grantsAtOnce = 32
+
+// regrant returns those of the rooms that the session may be in.
+func (n *Node) regrant(ctx context.Context, sess *session, rooms []string) ([]string, error) {
+	granted := make([]bool, len(rooms))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(grantsAtOnce)
+	for i, room := range rooms {
+		group.Go(func() (err error) {
+			granted[i], err = n.stillGranted(ctx, sess, room)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var kept []string
+	for i, room := range rooms {
+		if granted[i] {
+			kept = append(kept, room)
+		}
+	}
+	return kept, nil
 }
 
 // stillGranted decides on a room that a session was in. The rooms of user and role follow from the token; a solicitud's
@@ -86,6 +107,7 @@ func (n *Node) stillGranted(ctx context.Context, sess *session, room string) (bo
 
 // start serves a connected socket: with its earlier session, or a fresh one.
 func (n *Node) start(s *socket.Socket, sess *session) error {
+	recovers := sess.recovery != nil
 	rooms := []string{sess.identity.Role, UserRoom(sess.identity.User)}
 	for _, room := range sess.earlier {
 		if strings.HasPrefix(room, SolicitudRoom("")) {
@@ -97,11 +119,13 @@ func (n *Node) start(s *socket.Socket, sess *session) error {
 	}
 	hello := func() (string, any) {
 		return "connected", connectedEvent{
-			UserID: sess.identity.User, Role: sess.identity.Role, Rooms: rooms, Node: n.cfg.Name, Recovered: sess.recovery != nil,
+			UserID: sess.identity.User, Role: sess.identity.Role, Rooms: rooms, Node: n.cfg.Name, Recovered: recovers,
 		}
 	}
-	if sess.recovery == nil {
+	recovery := sess.recovery
+	sess.recovery, sess.earlier = nil, nil
+	if recovery == nil {
 		return n.deps.Sessions.Open(s, sess.identity.User, rooms, hello)
 	}
-	return sess.recovery.Resume(s, rooms, hello)
+	return recovery.Resume(s, rooms, hello)
 }

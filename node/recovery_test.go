@@ -221,7 +221,7 @@ func TestSubscriptionThatCannotBeSavedIsNoSubscription(t *testing.T) {
 	c, _ := r.connect("client:c")
 	require.Contains(t, c.event(`421["subscribe_solicitud",{"solicitud_id":"granted"}]`, "31"), `"code":"unavailable"`)
 	require.Zero(t, r.presence.in("solicitud_granted"))
-	require.Contains(t, c.event(`422["unsubscribe_solicitud",{"solicitud_id":"granted"}]`, "32"), `"ok":true`)
+	require.Contains(t, c.event(`422["unsubscribe_solicitud",{"solicitud_id":"granted"}]`, "32"), `"code":"unavailable"`)
 }
 
 func TestRecoveryWithTheHeadersToken(t *testing.T) {

@@ -110,6 +110,14 @@ func (s *session) enter(p Presence, room string, limit int) error {
 	return nil
 }
 
+// in reports whether the socket is in room.
+func (s *session) in(room string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, in := s.solicitudes[room]
+	return in
+}
+
 // exit forgets room, if the socket was in it.
 func (s *session) exit(p Presence, room string) {
 	s.mu.Lock()

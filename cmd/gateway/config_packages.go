@@ -42,6 +42,7 @@ func (c Config) adapterConfig(identity string) adapter.Config {
 	a.LogMaxAge = c.logMaxAge()
 	a.LogMaxEntries = c.LogMaxEntries
 	a.RecoveryWindow = c.RecoveryWindow
+	a.SessionTimeout = min(a.SessionTimeout, c.ConnectTimeout/5)
 	a.CloseDelay = min(a.CloseDelay, c.RecoveryWindow/4)
 	a.SessionTTL = max(a.SessionTTL, c.RecoveryWindow)
 	a.RecoveryMaxEvents = c.RecoveryMaxEvents
@@ -118,7 +119,7 @@ func (c Config) nodeConfig() node.Config {
 	n.PingInterval = c.PingInterval
 	n.PingTimeout = c.PingTimeout
 	n.ConnectTimeout = c.ConnectTimeout
-	n.AdmitTimeout = c.ConnectTimeout * 8 / 10
+	n.AdmitTimeout = c.ConnectTimeout * 7 / 10
 	n.MaxPayload = int64(c.MaxPayload)
 	n.Origins = c.CORSOrigins
 	n.DrainTimeout = c.DrainTimeout
