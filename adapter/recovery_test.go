@@ -36,6 +36,7 @@ func recoverWhatWasMissed(t *testing.T, c *redis.Client) {
 	l.tell("elsewhere", "not")
 	l.tell("r3 r1", "e4")
 	l.tell("r2", "e5")
+	l.caughtUp(c)
 	v.mustVisit(l, true)
 	v.expect("| e1 e2 e3 e4 e5")
 	l.tell("r1 r3", "e6")
@@ -44,6 +45,7 @@ func recoverWhatWasMissed(t *testing.T, c *redis.Client) {
 	v.mustVisit(l, true)
 	v.cut()
 	l.tell("r1", "e7")
+	l.caughtUp(c)
 	v.mustVisit(l, true)
 	v.expect("| e1 e2 e3 e4 e5 e6 e7")
 	stats := l.cluster.Stats()
@@ -284,6 +286,7 @@ func TestHistoryIsReadOnceForManyClients(t *testing.T) {
 	redisClient := server.Client()
 	cfg := testConfig("a:1")
 	cfg.RingMaxEntries = 200
+	cfg.Block = 2 * time.Second // the reader's own looks at the log are to be few
 	l := openLobby(t, server.Addr(), cfg)
 	var names []string
 	visitors := make([]*visitor, 20)
@@ -501,7 +504,7 @@ func TestLiveSessionsAreRefreshed(t *testing.T) {
 	server := redistest.Start(t)
 	redisClient := server.Client()
 	cfg := testConfig("a:1")
-	cfg.RecoveryWindow, cfg.SessionTTL = 500*time.Millisecond, 2*time.Second
+	cfg.RecoveryWindow, cfg.SessionTTL, cfg.CloseDelay = 500*time.Millisecond, 2*time.Second, 100*time.Millisecond
 	l := openLobby(t, server.Addr(), cfg)
 	v := newVisitor(t, "u", "r")
 	v.mustVisit(l, false)

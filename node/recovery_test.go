@@ -30,6 +30,12 @@ func (l *sessionList) note(what string) {
 	l.log = append(l.log, what)
 }
 
+func (l *sessionList) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.log = nil
+}
+
 func (l *sessionList) noted(what string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -208,7 +214,7 @@ func TestClientsOwnDisconnectEndsItsSession(t *testing.T) {
 	c.close()
 	r.eventually("it has ended, even if the close overtakes it", func() bool { return list.noted("end") })
 	c, _ = r.connect("client:d")
-	list.log = nil
+	list.forget()
 	c.close()
 	r.eventually("it is gone", func() bool { return r.presence.user("client:d") == 0 })
 	require.False(t, list.noted("end"), "a lost connection is no leaving")
