@@ -164,6 +164,30 @@ func (r *Recovery) enter(s *socket.Socket, rooms []string) error {
 	return nil
 }
 
+// historyAttempts is how often the older log is asked again because the ring moved on meanwhile.
+const historyAttempts = 5
+
+// older returns what was missed before the ring's beginning, and where that is. For holders of the delivery lock, which
+// it lets go of meanwhile.
+func (r *Recovery) older(ctx context.Context, q question) (found []*logged, from streamID, err error) {
+	c := r.a.c
+	for range historyAttempts {
+		from = c.ring.from
+		c.deliverMu.Unlock()
+		found, err = c.history.missed(ctx, q, from)
+		c.deliverMu.Lock()
+		switch {
+		case err != nil:
+			return nil, from, err
+		case c.torn.Load() != r.torn:
+			return nil, from, errUncovered
+		case c.ring.hasAllAfter(from):
+			return found, from, nil
+		}
+	}
+	return nil, from, errUncovered
+}
+
 // Open makes a socket that has just connected join rooms and sends it hello with the log's position as the last
 // argument, which is where its client's later recovery starts from: in one step, so that every entry after that position
 // follows. The socket has a session of user from then on.
@@ -361,17 +385,10 @@ func (r *Recovery) pin(ctx context.Context, ahead bool) error {
 	case r.offset.compare(c.ring.from) >= 0:
 		return errUncovered
 	default:
-		from := c.ring.from
-		c.deliverMu.Unlock()
-		older, err := c.history.missed(ctx, q, from)
-		c.deliverMu.Lock()
-		if err != nil {
+		var err error
+		if r.pinned, q.after, err = r.older(ctx, q); err != nil {
 			return err
 		}
-		if c.torn.Load() != r.torn || !c.ring.hasAllAfter(from) {
-			return errUncovered
-		}
-		r.pinned, q.after = older, from
 	}
 	if !c.ring.knows(q) {
 		return errUncovered
