@@ -323,3 +323,17 @@ func TestTheApplicationsCallbacksMayUseTheCluster(t *testing.T) {
 	v.mustVisit(l, true)
 	require.Equal(t, int64(2), hellos.Load())
 }
+
+func TestASocketIsNotServedBeforeThereIsAPosition(t *testing.T) {
+	server := redistest.Start(t)
+	p := startProxy(t, server.Addr())
+	p.setCut(true)
+	n := prepareNode(t, server.Addr(), testConfig("a:1"), p.through())
+	n.run()
+	c := n.connect()
+	hello := func() (string, any) { return "connected", map[string]any{} }
+	require.ErrorIs(t, n.cluster.Open(n.socket(c.sid), "u", []string{"r"}, hello), ErrUnavailable)
+	p.setCut(false)
+	eventually(t, "ready", n.cluster.Ready)
+	require.NoError(t, n.cluster.Open(n.socket(c.sid), "u", []string{"r"}, hello))
+}

@@ -202,3 +202,44 @@ func TestTheApplicationMayTellHowASocketEnded(t *testing.T) {
 	l.cluster.Lost(l.socketOf("u")) // too late
 	v.mustVisit(l, false)
 }
+
+func TestAJoinAfterTheLossIsNotSaved(t *testing.T) {
+	server := redistest.Start(t)
+	l := openLobby(t, server.Addr(), testConfig("a:1"))
+	v := newVisitor(t, "u", "r")
+	v.mustVisit(l, false)
+	s := l.io.Sockets().Sockets().Values()[0]
+	l.cluster.Lost(s)
+	s.Join("late")
+	saved := make(chan error, 1)
+	l.cluster.Saved(s, func(err error) { saved <- err })
+	require.ErrorIs(t, <-saved, ErrSessionLost, "the session has the rooms that it had at the loss")
+}
+
+func TestAClientThatIsBackAtOnceCostsOneWrite(t *testing.T) {
+	server := redistest.Start(t)
+	l := openLobby(t, server.Addr(), testConfig("a:1"))
+	v := newVisitor(t, "u", "r")
+	v.mustVisit(l, false)
+	v.stored(server.Client(), isLive)
+	before := calls(t, server.Client(), "set")
+	for range 5 {
+		v.cut()
+		v.mustVisit(l, true)
+	}
+	require.Equal(t, before+5, calls(t, server.Client(), "set"))
+}
+
+func TestALossIsWrittenLateButCountsFromItself(t *testing.T) {
+	server := redistest.Start(t)
+	cfg := testConfig("a:1")
+	cfg.RecoveryWindow, cfg.CloseDelay = time.Minute, 300*time.Millisecond
+	l := openLobby(t, server.Addr(), cfg)
+	v := newVisitor(t, "u", "r")
+	v.mustVisit(l, false)
+	v.cut()
+	v.stored(server.Client(), func(rec record) bool { return rec.Closed })
+	left := server.Client().PTTL(context.Background(), sessionKey(v)).Val()
+	require.LessOrEqual(t, left, cfg.RecoveryWindow-cfg.CloseDelay)
+	require.Greater(t, left, cfg.RecoveryWindow/2)
+}

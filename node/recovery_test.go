@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -238,3 +240,49 @@ func TestRecoveryWithTheHeadersToken(t *testing.T) {
 }
 
 var _ Recovery = (*earlier)(nil)
+
+// together grants when as many look-ups as it was made for are under way.
+type together struct{ barrier *sync.WaitGroup }
+
+func (g together) Granted(ctx context.Context, _, _ string) (bool, error) {
+	g.barrier.Done()
+	all := make(chan struct{})
+	go func() {
+		defer close(all)
+		g.barrier.Wait()
+	}()
+	select {
+	case <-all:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+func TestTheGrantsOfManyRoomsAreLookedUpAtTheSameTime(t *testing.T) {
+	found := &earlier{user: "c", sessionList: newSessionList()}
+	for i := range 2 * grantsAtOnce {
+		found.rooms = append(found.rooms, SolicitudRoom(strconv.Itoa(i)))
+	}
+	first := together{barrier: new(sync.WaitGroup)}
+	first.barrier.Add(grantsAtOnce)
+	var calls atomic.Int64
+	r := newRig(t, func(_ *Config, d *Deps) {
+		d.Adapter, d.Sessions = &recovering{found: found}, found.sessionList
+		d.Grants = granter(func(ctx context.Context, solicitud, user string) (bool, error) {
+			if calls.Add(1) <= grantsAtOnce {
+				return first.Granted(ctx, solicitud, user)
+			}
+			return true, nil
+		})
+	})
+	c := r.dial(again, nil)
+	require.Equal(t, `0{"sid":"new","pid":"p"}`, c.next(), "one after the other they would take too long on a slow Redis")
+	require.Contains(t, c.next(), SolicitudRoom(strconv.Itoa(2*grantsAtOnce-1)))
+}
+
+type granter func(ctx context.Context, solicitud, user string) (bool, error)
+
+func (g granter) Granted(ctx context.Context, solicitud, user string) (bool, error) {
+	return g(ctx, solicitud, user)
+}

@@ -94,6 +94,7 @@ func New(cfg Config, deps Deps) (*Presence, error) {
 	}
 	p.users = newTable(0, &p.count.underflows)
 	p.rooms = newTable(cfg.grace(), &p.count.underflows)
+	p.rooms.hold = cfg.hold()
 	return p, nil
 }
 

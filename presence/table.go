@@ -22,6 +22,9 @@ type record struct {
 	inFlight bool
 	// known: Redis was emptied, but held the member before: its joining is nothing new, its leaving is.
 	known bool
+	// fell: when its count last fell. ripe: that was long enough ago to be written.
+	fell time.Time
+	ripe bool
 	// left: when the zero that Redis holds was sent; until the grace has passed, the record is kept, since an emptied
 	// Redis has forgotten that user_left is due.
 	left time.Time
@@ -32,12 +35,16 @@ type record struct {
 type table struct {
 	grace      time.Duration
 	underflows *atomic.Uint64
+	// hold is how long a fallen count is not written, for the socket that is back by then.
+	hold time.Duration
 
 	mu      sync.Mutex
 	records map[key]*record // guarded by mu
 	dirty   dirt            // guarded by mu; what has to be written
 	sockets int64           // guarded by mu
 	leavers []leaver        // guarded by mu; in the order they left
+	// held are those whose counts fell lately. Guarded by mu.
+	held map[*record]struct{}
 }
 
 // leaver is a record that left at a time; if it has left again since, the record says a later one.
@@ -97,7 +104,7 @@ func (d dirt) drop(r *record) {
 }
 
 func newTable(grace time.Duration, underflows *atomic.Uint64) *table {
-	return &table{grace: grace, underflows: underflows, records: map[key]*record{}, dirty: dirt{}}
+	return &table{grace: grace, underflows: underflows, records: map[key]*record{}, dirty: dirt{}, held: map[*record]struct{}{}}
 }
 
 // add changes k's count by d. A count never falls under zero.
@@ -115,6 +122,9 @@ func (t *table) add(k key, d int64) {
 	}
 	r.n += d
 	t.sockets += d
+	if d < 0 && t.hold > 0 {
+		r.fell, r.ripe = time.Now(), false
+	}
 	t.touch(r)
 }
 
@@ -122,6 +132,10 @@ func (t *table) add(k key, d int64) {
 func (t *table) touch(r *record) {
 	switch {
 	case r.inFlight: // settle decides
+	case t.hold > 0 && r.n < r.stored && !r.unsure && !r.known && !r.ripe:
+		t.dirty.drop(r)
+		t.held[r] = struct{}{}
+		return
 	case r.n != r.stored || r.unsure:
 		t.dirty.put(r)
 	default:
@@ -130,12 +144,31 @@ func (t *table) touch(r *record) {
 			delete(t.records, r.key)
 		}
 	}
+	delete(t.held, r)
+}
+
+// ripen lets the counts be written that have been low for as long as they are held back.
+func (t *table) ripen(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var due []*record
+	for r := range t.held {
+		if now.Sub(r.fell) >= t.hold {
+			due = append(due, r)
+		}
+	}
+	slices.SortFunc(due, func(a, b *record) int { return a.fell.Compare(b.fell) })
+	for _, r := range due {
+		r.ripe = true
+		t.touch(r)
+	}
 }
 
 // change is one record's part of a call.
 type change struct {
 	rec   *record
 	n     int64
+	ripe  bool // its falling was held back
 	known bool
 	fresh bool // Redis may see it come: an announcement may be due
 }
@@ -159,7 +192,8 @@ func (t *table) take(limit int, hold bool) []change {
 			at.inFlight = true
 			t.dirty.drop(at)
 			fresh := at.n > 0 && (at.stored == 0 || at.unsure) && !at.known
-			taken = append(taken, change{rec: at, n: at.n, known: at.known, fresh: fresh})
+			taken = append(taken, change{rec: at, n: at.n, ripe: at.ripe, known: at.known, fresh: fresh})
+			at.ripe = false
 		}
 	}
 	return taken

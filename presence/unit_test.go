@@ -238,3 +238,48 @@ func BenchmarkConnectDisconnect(b *testing.B) {
 		tb.add(k, -1)
 	}
 }
+
+func TestTableHoldsBackWhoWent(t *testing.T) {
+	var under atomic.Uint64
+	tb := newTable(time.Minute, &under)
+	tb.hold = 10 * time.Second
+	k := key{"r", "client", "u"}
+	write := func() []change {
+		taken := tb.take(10, false)
+		tb.settle(taken, applied, time.Now())
+		return taken
+	}
+	tb.add(k, 1)
+	require.Len(t, write(), 1, "coming is written at once")
+
+	tb.add(k, -1)
+	require.Empty(t, write())
+	tb.add(k, 1)
+	tb.ripen(time.Now().Add(time.Hour))
+	require.Empty(t, write(), "back in time costs nothing")
+	require.Empty(t, tb.held)
+
+	tb.add(k, -1)
+	tb.ripen(time.Now().Add(9 * time.Second))
+	require.Empty(t, write())
+	tb.ripen(time.Now().Add(11 * time.Second))
+	gone := write()
+	require.Len(t, gone, 1)
+	require.Zero(t, gone[0].n)
+	require.True(t, gone[0].ripe, "so its grace is the shorter one")
+	require.Empty(t, tb.held)
+
+	tb.add(k, 1)
+	write()
+	tb.add(k, -1)
+	tb.emptied(time.Now())
+	gone = write()
+	require.Len(t, gone, 1, "what Redis may not know is not held back")
+	require.False(t, gone[0].ripe)
+
+	tb.add(k, 1)
+	taken := tb.take(10, false)
+	tb.add(k, -1)
+	tb.settle(taken, unknown, time.Now())
+	require.Len(t, write(), 1, "nor what it may have")
+}

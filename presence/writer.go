@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,6 +44,10 @@ const (
 // grace is how long user_left waits: a user who is back in time may be written as late as changes are gathered.
 func (c Config) grace() time.Duration { return c.LeaveGrace + gather*c.FlushEvery }
 
+// hold is the part of the grace for which a room member's going is not even written: who is back on this node by then
+// costs nothing.
+func (c Config) hold() time.Duration { return c.LeaveGrace / 10 * 9 }
+
 func newWriter(p *Presence) *writer {
 	roles := make([]string, len(p.cfg.Roles))
 	for i, r := range p.cfg.Roles {
@@ -72,6 +77,7 @@ func (w *writer) run(ctx context.Context) {
 			w.marked, w.written = 0, 0
 		}
 		w.p.rooms.forget(time.Now())
+		w.p.rooms.ripen(time.Now())
 		if now := time.Now(); now.After(w.notBefore) && !w.early(now) {
 			w.report(ctx, w.step(ctx))
 		}
@@ -293,7 +299,11 @@ func (w *writer) flushUsers(ctx context.Context, changes []change) (outcome, err
 func (w *writer) flushRooms(ctx context.Context, changes []change) (outcome, error) {
 	k := &w.p.keys
 	b := newBatch(len(changes), k.nodes, k.nodeRooms(w.p.cfg.Node), k.leaving, k.log)
-	b.add(w.p.cfg.Node, w.p.seq.Add(1), w.reg, w.roles, w.p.cfg.grace().Milliseconds())
+	grace := w.p.cfg.grace()
+	if !slices.ContainsFunc(changes, func(c change) bool { return c.n == 0 && !c.ripe }) {
+		grace -= w.p.cfg.hold()
+	}
+	b.add(w.p.cfg.Node, w.p.seq.Add(1), w.reg, w.roles, grace.Milliseconds())
 	for _, c := range changes {
 		var entry []string
 		if c.fresh {

@@ -29,7 +29,7 @@ class Client {
   turn = 0;
 
   constructor({ id, url, token, polling, solicitudes }, options) {
-    Object.assign(this, { id, solicitudes });
+    Object.assign(this, { id, solicitudes, ws: !polling });
     this.socket = io(url, {
       auth: { token },
       transports: polling ? ['polling'] : ['websocket'],
@@ -51,6 +51,8 @@ class Client {
 
   up({ recovered, node, user_id: user }) {
     this.turn += 1;
+    // A browser sends the load balancer's cookie with a WebSocket as well; Node's client has its jar for polling only.
+    if (this.ws) this.socket.io.opts.extraHeaders = { cookie: `gateway_node=${node}` };
     report('up', this, { recovered, said: this.socket.recovered, node, user });
     // Rooms of a recovered session are the gateway's to restore, if it was in all of them.
     this.subscribed &&= recovered;
