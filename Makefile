@@ -9,10 +9,10 @@ WEB_FILES := $(shell find api/web -type f -not -path '*/node_modules/*' -not -pa
 FUZZTIME ?= 20s
 BENCHTIME ?= 2s
 
-.PHONY: help run build web test install lint unit e2e bench fuzz clean
+.PHONY: help run build web test install lint unit e2e chaos chaos-short bench fuzz clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## the gateway on an embedded Redis, with a demo page
 	bin/gateway dev $(ARGS)
@@ -28,7 +28,7 @@ api/web/dist/index.html: $(WEB_FILES)
 	cd api/web && npm ci --no-audit --no-fund && npm run build
 	@touch $@
 
-test: install lint unit e2e ## everything that has to pass
+test: install lint unit e2e chaos-short ## everything that has to pass
 
 install: ## the Debian packages that the tests need
 	@.ci/install
@@ -48,6 +48,14 @@ unit: ## unit and integration tests with the race detector; coverage of the pack
 
 e2e: build ## real nodes, Redis, HAProxy, official Socket.IO clients and a browser
 	cd deploy/e2e && npm ci --no-audit --no-fund && npm test
+
+LEDGER = cd deploy/e2e && npm ci --no-audit --no-fund && cd ../.. && go run ./deploy/e2e/ledger
+
+chaos: build ## every fault three times, 300 clients on 3 nodes: what was lost, repeated, reordered
+	$(LEDGER) -fault all -runs 3 -clients 300 -nodes 3 $(ARGS)
+
+chaos-short: build ## two of the faults, once, with 60 clients
+	$(LEDGER) -fault kill-node,redis-restart -runs 1 -clients 60 -nodes 3 -deliveries 4000 $(ARGS)
 
 bench: ## throughput of the parts; figures are comparable within one run only
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./streams ./adapter ./presence ./node

@@ -57,7 +57,7 @@ func BenchmarkWalk(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			table := newRoomTable()
 			for i := range 1000 {
-				table.add(socket.SocketId(rune(i)), []socket.Room{"r", "s"})
+				table.add(socket.SocketId(rune(i)), []socket.Room{"r", "s"}, streamID{})
 			}
 			visits := 0
 			b.ReportAllocs()

@@ -39,6 +39,7 @@ type Cluster struct {
 	blocking redis.UniversalClient
 	lead     func() bool
 	onGap    func(string)
+	expired  func(string) bool
 	log      *slog.Logger
 	logKey   string
 	count    counters
@@ -47,6 +48,8 @@ type Cluster struct {
 	publisher publisher
 	peers     requests
 	inbox     inbox
+	sessions  sessions
+	history   history
 	tasks     tasks
 
 	started    atomic.Bool
@@ -60,9 +63,38 @@ type Cluster struct {
 
 	// deliverMu is the delivery lock: a broadcast from the log reaches the members' queues, and the position moves past
 	// it, while it is held. Whoever holds it sees rooms and position agree. No connection is entered under it.
-	deliverMu  sync.Mutex
+	deliverMu  deliveryLock
 	position   streamID // deliverMu
 	positioned bool     // deliverMu: position is known
+	ring       *ring    // deliverMu
+	// joinedAt repeats position for who cannot take the lock.
+	joinedAt atomic.Pointer[streamID]
+	// torn counts how often the log was found to be another than was read.
+	torn atomic.Uint64
+}
+
+// deliveryLock is a mutex. contend is set by tests alone: whatever another goroutine might do right before it is locked
+// or right after it is unlocked.
+type deliveryLock struct {
+	sync.Mutex
+
+	contend func()
+}
+
+// Lock implements sync.Locker.
+func (l *deliveryLock) Lock() {
+	if l.contend != nil {
+		l.contend()
+	}
+	l.Mutex.Lock()
+}
+
+// Unlock implements sync.Locker.
+func (l *deliveryLock) Unlock() {
+	l.Mutex.Unlock()
+	if l.contend != nil {
+		l.contend()
+	}
 }
 
 // New returns a cluster membership that works once Run does.
@@ -70,8 +102,14 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 	if err := errors.Join(cfg.Validate(), deps.validate()); err != nil {
 		return nil, err
 	}
+	if !pidReadable() {
+		return nil, errors.New("adapter: this version of the Socket.IO server keeps its session ids elsewhere")
+	}
 	if deps.Lead == nil {
 		deps.Lead = func() bool { return true }
+	}
+	if deps.Expired == nil {
+		deps.Expired = func(string) bool { return false }
 	}
 	if deps.OnGap == nil {
 		deps.OnGap = func(string) {}
@@ -85,14 +123,19 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 		blocking: deps.Blocking,
 		lead:     deps.Lead,
 		onGap:    deps.OnGap,
+		expired:  deps.Expired,
 		log:      deps.Log.With("component", "adapter"),
 		logKey:   cfg.Prefix + ":log",
 		stopped:  make(chan struct{}),
 		nsps:     make(map[string]*nspAdapter),
+		ring:     newRing(ringLimits{entries: cfg.RingMaxEntries, bytes: cfg.RingMaxBytes, age: cfg.LogMaxAge}),
 	}
+	c.joinedAt.Store(&streamID{})
 	c.publisher.init(c)
 	c.peers.init(c)
 	c.inbox.init(c)
+	c.sessions.init(c)
+	c.history.init(c)
 	c.conns.watch(deps.Blocking)
 	return c, nil
 }
@@ -117,6 +160,10 @@ func (c *Cluster) Run(ctx context.Context) error {
 		c.inbox.emit,
 		c.inbox.reply,
 		c.runPositions,
+		c.runSync,
+		c.sessions.write,
+		c.sessions.loads.run,
+		c.sessions.takes.run,
 	} {
 		g.Go(func() error { part(ctx); return nil })
 	}
@@ -167,6 +214,15 @@ func (c *Cluster) namespaces() []string {
 	}
 	return names
 }
+
+// moveTo sets the position. For holders of the delivery lock.
+func (c *Cluster) moveTo(id streamID) {
+	c.position, c.positioned = id, true
+	c.joinedAt.Store(&id)
+}
+
+// joinPosition is the position as it is or was a moment ago.
+func (c *Cluster) joinPosition() streamID { return *c.joinedAt.Load() }
 
 // guard runs fn, and makes a panic in it cost that much only.
 func (c *Cluster) guard(what string, fn func()) {

@@ -27,6 +27,7 @@ const (
 	typeServerSideReply  messageType = 10
 	typeBroadcastCount   messageType = 11
 	typeBroadcastAck     messageType = 12
+	typeSessionTaken     messageType = 100 // not of Node's: between gateways alone, on a node's own channel
 	packetEvent                      = 2
 	fieldUID, fieldNsp               = "uid", "nsp"
 	fieldType, fieldData             = "type", "data"
@@ -231,8 +232,11 @@ func anyList(list []string) []any {
 	return out
 }
 
-// packetBody is an event ready to be framed: its JSON array and the binary that the array's placeholders stand for.
+// packetBody is an event ready to be framed: its JSON array, which ends with its bracket, and the binary that the array's
+// placeholders stand for.
 type packetBody struct {
+	// offset is appended as the last argument, for the client to recover from; zero: it is not.
+	offset      streamID
 	id          *uint64
 	array       []byte
 	attachments [][]byte
@@ -240,6 +244,8 @@ type packetBody struct {
 
 // entry is a decoded log entry.
 type entry struct {
+	// id is zero for what is not of the log.
+	id       streamID
 	uid, nsp string
 	kind     messageType
 	opts     options

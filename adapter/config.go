@@ -10,6 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// maxRecoveryEvents keeps a replay within what may wait for one connection.
+const maxRecoveryEvents = 50_000
+
 // maxIdentity bounds the length in bytes of a node's identity, of ours and of those that arrive from outside.
 const maxIdentity = 256
 
@@ -33,6 +36,22 @@ type Config struct {
 	PublishQueue int
 	// ReadCount is how many entries one read of the log takes at most. Default 1,000.
 	ReadCount int
+	// RecoveryWindow is how long after the end of its connection, or of its node, a client recovers. Default 2 min.
+	RecoveryWindow time.Duration
+	// RecoveryMaxEvents is how many events a recovering client may have missed; 1 to 50,000. Default 10,000.
+	RecoveryMaxEvents int
+	// RingMaxEntries and RingMaxBytes bound the recent log in memory, besides LogMaxAge. Defaults 100,000 and 64 MiB.
+	RingMaxEntries, RingMaxBytes int
+	// CloseDelay is how long a lost connection is not written to its session, for the client that is back by then; less
+	// than RecoveryWindow, which runs from the loss all the same. Default 5 s.
+	CloseDelay time.Duration
+	// SessionTTL is how long Redis keeps a live socket's session that is not written again; it is at half of that.
+	// Default 1 h.
+	SessionTTL time.Duration
+	// SessionTimeout bounds the reading or writing of one session. Default 2 s.
+	SessionTimeout time.Duration
+	// SyncAfter is how long a socket may be sent nothing before it is sent the position. Default 60 s.
+	SyncAfter time.Duration
 	// Sharded uses SPUBLISH and SSUBSCRIBE, for a Redis Cluster. Default false.
 	Sharded bool
 }
@@ -48,6 +67,15 @@ func DefaultConfig() Config {
 		LogMaxEntries:  500_000,
 		PublishQueue:   8192,
 		ReadCount:      1000,
+
+		RecoveryWindow:    2 * time.Minute,
+		RecoveryMaxEvents: 10_000,
+		RingMaxEntries:    100_000,
+		RingMaxBytes:      64 << 20,
+		CloseDelay:        5 * time.Second,
+		SessionTTL:        time.Hour,
+		SessionTimeout:    2 * time.Second,
+		SyncAfter:         time.Minute,
 	}
 }
 
@@ -70,6 +98,16 @@ func (c Config) Validate() error {
 	need(c.LogMaxEntries > 0, "adapter: LogMaxEntries is %d", c.LogMaxEntries)
 	need(c.PublishQueue > 0, "adapter: PublishQueue is %d", c.PublishQueue)
 	need(c.ReadCount > 0, "adapter: ReadCount is %d", c.ReadCount)
+	need(c.RecoveryWindow >= time.Millisecond, "adapter: RecoveryWindow is %v, at least 1ms is needed", c.RecoveryWindow)
+	need(c.RecoveryMaxEvents >= 1 && c.RecoveryMaxEvents <= maxRecoveryEvents,
+		"adapter: RecoveryMaxEvents is %d, 1 to %d are allowed", c.RecoveryMaxEvents, maxRecoveryEvents)
+	need(c.RingMaxEntries > 0, "adapter: RingMaxEntries is %d", c.RingMaxEntries)
+	need(c.RingMaxBytes > 0, "adapter: RingMaxBytes is %d", c.RingMaxBytes)
+	need(c.CloseDelay >= 0 && c.CloseDelay < c.RecoveryWindow,
+		"adapter: CloseDelay (%v) has to be less than RecoveryWindow (%v)", c.CloseDelay, c.RecoveryWindow)
+	need(c.SessionTTL >= c.RecoveryWindow, "adapter: SessionTTL (%v) is less than RecoveryWindow (%v)", c.SessionTTL, c.RecoveryWindow)
+	need(c.SessionTimeout > 0, "adapter: SessionTimeout is %v", c.SessionTimeout)
+	need(c.SyncAfter > 0, "adapter: SyncAfter is %v", c.SyncAfter)
 	return errors.Join(faults...)
 }
 
@@ -77,13 +115,17 @@ func (c Config) Validate() error {
 type Deps struct {
 	// Redis runs commands and holds the subscription. It must not retry by itself (MaxRetries -1).
 	Redis redis.UniversalClient
-	// Blocking is used by the log reader alone, so that waiting reads never starve the command pool. When Run is told to
+	// Blocking is used by the log reader alone, so that waiting reads never starve the command pool. Its ReadTimeout has
+	// to exceed Config.Block. When Run is told to
 	// stop, its connections are closed, and those that it makes later fail.
 	Blocking redis.UniversalClient
 	// Lead says whether this node does cluster-wide chores; nil means always. It must not block.
 	Lead func() bool
-	// OnGap is called by the log reader when its position was trimmed away: entries were missed, so the sockets of
-	// this node have to be closed as unrecoverable. It must not block. May be nil.
+	// Expired says that the node with this identity ended longer than the recovery window ago; nil means never. It must
+	// not block.
+	Expired func(identity string) bool
+	// OnGap is called by the log reader when its position was trimmed away, or Redis was emptied: entries were missed, so
+	// the sockets of this node have to be closed. Their sessions have ended already. It must not block. May be nil.
 	OnGap func(reason string)
 	// Log may be nil: nothing is logged then.
 	Log *slog.Logger

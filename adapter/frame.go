@@ -14,20 +14,31 @@ import (
 // frame is a packet encoded once for all the sockets that get it. Nothing of it changes but that packet
 // decodes it at most once.
 type frame struct {
+	// id is the log entry that the frame carries as its offset; zero if it carries none.
+	id      streamID
+	size    int // of all packets, in bytes
 	packets []types.BufferInterface
 	opts    socket.WriteOptions
 
-	nsp     string
-	body    packetBody
-	once    sync.Once
-	decoded *parser.Packet // once
+	nsp      string
+	array    []byte // the arguments, offset included
+	packetID *uint64
+	once     sync.Once
+	decoded  *parser.Packet // once
 }
 
 func newFrame(nsp string, body packetBody, f flags) *frame {
-	fr := &frame{opts: socket.WriteOptions{Volatile: f.Volatile, PreEncoded: true}, nsp: nsp, body: body}
+	fr := &frame{
+		id: body.offset, opts: socket.WriteOptions{Volatile: f.Volatile, PreEncoded: true}, nsp: nsp, packetID: body.id,
+	}
 	fr.opts.Compress = f.Compress
-	text := appendPacket(make([]byte, 0, len(body.array)+len(nsp)+48), nsp, body)
-	text = slices.Clip(text)
+	text := appendHeader(make([]byte, 0, len(body.array)+len(nsp)+96), nsp, body)
+	header := len(text)
+	text = slices.Clip(body.appendArray(text))
+	fr.size = len(text)
+	for _, data := range body.attachments {
+		fr.size += len(data)
+	}
 	fr.packets = make([]types.BufferInterface, 0, 1+len(body.attachments))
 	fr.packets = append(fr.packets, sharedText{StringBuffer: stringBuffer(text[1:]), data: text[1:]})
 	for _, data := range body.attachments {
@@ -37,6 +48,7 @@ func newFrame(nsp string, body packetBody, f flags) *frame {
 	if len(body.attachments) == 0 {
 		fr.opts.WsPreEncodedFrame = stringBuffer(text)
 	}
+	fr.array = text[header:]
 	return fr
 }
 
@@ -45,15 +57,15 @@ func (f *frame) packet() *parser.Packet {
 	f.once.Do(func() {
 		var args []any
 		// The array was valid JSON before it was framed; binary shows as its placeholder.
-		_ = json.Unmarshal(f.body.array, &args)
-		f.decoded = &parser.Packet{Type: parser.EVENT, Nsp: f.nsp, Data: args, Id: f.body.id}
+		_ = json.Unmarshal(f.array, &args)
+		f.decoded = &parser.Packet{Type: parser.EVENT, Nsp: f.nsp, Data: args, Id: f.packetID}
 	})
 	return f.decoded
 }
 
-// appendPacket appends the Engine.IO message that holds the Socket.IO packet: "4", then what the packet's own encoder
-// would write.
-func appendPacket(dst []byte, nsp string, body packetBody) []byte {
+// appendHeader appends what precedes the arguments in the Engine.IO message that holds the Socket.IO packet: "4", then
+// what the packet's own encoder would write.
+func appendHeader(dst []byte, nsp string, body packetBody) []byte {
 	dst = append(dst, '4')
 	if n := len(body.attachments); n > 0 {
 		dst = append(dst, '5')
@@ -69,7 +81,18 @@ func appendPacket(dst []byte, nsp string, body packetBody) []byte {
 	if body.id != nil {
 		dst = strconv.AppendUint(dst, *body.id, 10)
 	}
-	return append(dst, body.array...)
+	return dst
+}
+
+// appendArray appends the arguments, the offset behind them.
+func (b packetBody) appendArray(dst []byte) []byte {
+	if b.offset.isZero() {
+		return append(dst, b.array...)
+	}
+	dst = append(dst, b.array[:len(b.array)-1]...)
+	dst = append(dst, `,"`...)
+	dst = b.offset.append(dst)
+	return append(dst, `"]`...)
 }
 
 // sharedText and sharedBytes hand each socket a reader of its own over the same bytes, where the library's buffers

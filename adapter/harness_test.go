@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -152,7 +153,8 @@ type client struct {
 	nsp  string
 
 	mu     sync.Mutex
-	events []string // mu: the JSON arrays of the events received, in order
+	events []string // mu: the JSON arrays of the events received, in order, without their offsets
+	offset string   // mu: the latest offset received
 	binary [][]byte // mu
 	closed bool     // mu
 	// onEvent, if set before connecting, answers an event that wants an acknowledgement.
@@ -241,7 +243,14 @@ func (c *client) follow() {
 	}
 }
 
+// offsetPattern is what the log's entries end in.
+var offsetPattern = regexp.MustCompile(`,"(\d+-\d+)"]$`)
+
 func (c *client) note(text string) {
+	if at := offsetPattern.FindStringSubmatchIndex(text); at != nil {
+		c.offset = text[at[2]:at[3]]
+		text = text[:at[0]] + "]"
+	}
 	switch {
 	case strings.HasPrefix(text, "42"+c.nsp):
 		rest := strings.TrimPrefix(text, "42"+c.nsp)
@@ -259,6 +268,12 @@ func (c *client) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.events)
+}
+
+func (c *client) lastOffset() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.offset
 }
 
 func (c *client) got() []string {

@@ -214,6 +214,8 @@ func (b *inbox) handle(msg *redis.Message) {
 		b.queue(b.requests, func() { a.answerFetch(m) })
 	case typeServerSideEmit:
 		b.queue(b.events, func() { a.answerServerSideEmit(m) })
+	case typeSessionTaken:
+		b.c.sessions.takenBy(m)
 	case typeFetchReply, typeServerSideReply, typeBroadcastCount, typeBroadcastAck:
 		b.c.peers.answered(m)
 	default:

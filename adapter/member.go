@@ -24,10 +24,18 @@ type member struct {
 	sock atomic.Pointer[socket.Socket]
 
 	mu    sync.Mutex
-	rooms map[socket.Room]struct{} // mu
+	rooms map[socket.Room]streamID // mu; with the log's position at which the socket came in
 	gone  bool                     // mu
 
 	stamp uint64 // the table's walkMu
+	// upTo is the last log entry that the socket was sent or need not be: what comes at or below it is a repetition.
+	// The delivery lock.
+	upTo streamID
+	// floor is where the socket began to be served: what the log has at or below it is no concern of its. The delivery
+	// lock.
+	floor streamID
+	// served is set when the socket has got its session: from then on it is told the position. The delivery lock.
+	served bool
 
 	out outbox
 }
@@ -41,7 +49,7 @@ type outbox struct {
 	waiting  []job     // mu
 	draining bool      // mu
 	opened   bool      // mu: the first packets have been written
-	dead     bool      // mu: closed as slow, takes nothing more
+	dead     bool      // mu: takes nothing more
 	progress time.Time // mu: when the connection last took a packet, while draining
 }
 
@@ -77,6 +85,52 @@ func (m *member) roomSet() []socket.Room {
 	}
 	return names
 }
+
+// roomsSince returns the rooms as a session keeps them; the socket's own is none of them.
+func (m *member) roomsSince() map[string]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rooms := make(map[string]string, len(m.rooms))
+	for name, since := range m.rooms {
+		if name != socket.Room(m.id) {
+			rooms[string(name)] = since.String()
+		}
+	}
+	return rooms
+}
+
+// setSince notes since when the socket is in those of the rooms that it is in.
+func (m *member) setSince(rooms map[string]streamID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, since := range rooms {
+		if _, in := m.rooms[socket.Room(name)]; in {
+			m.rooms[socket.Room(name)] = since
+		}
+	}
+}
+
+// lowerSince makes that the socket was in its rooms since to at the latest. It reports whether that changed anything.
+func (m *member) lowerSince(to streamID) (changed bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, since := range m.rooms {
+		if since.compare(to) > 0 {
+			m.rooms[name], changed = to, true
+		}
+	}
+	return changed
+}
+
+func (m *member) isGone() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.gone
+}
+
+// serveFrom notes that the socket has its session, and is served what the log has behind id. For holders of the
+// delivery lock.
+func (m *member) serveFrom(id streamID) { m.upTo, m.floor, m.served = id, id, true }
 
 type putResult int
 
@@ -128,6 +182,19 @@ func (o *outbox) take(emptied []job) []job {
 	}
 	o.progress = time.Now()
 	return batch
+}
+
+// halt drops what waits and whatever comes; what is being written goes out.
+func (o *outbox) halt() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dead, o.waiting = true, nil
+}
+
+func (o *outbox) halted() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.dead
 }
 
 // noteProgress is called between the packets of a long batch.

@@ -3,6 +3,7 @@ package adapter
 import (
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -47,11 +48,17 @@ func (a *nspAdapter) Close() { a.c.unregister(a) }
 
 // AddAll puts a socket into rooms.
 func (a *nspAdapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
-	for _, change := range a.table.add(id, rooms.Keys()) {
+	// The position is taken before the socket is in: an entry that is just being delivered may then be replayed although
+	// it came a moment too early, but is not lost.
+	changes := a.table.add(id, rooms.Keys(), a.c.joinPosition())
+	for _, change := range changes {
 		if change.whole {
 			a.Emit("create-room", change.room)
 		}
 		a.Emit("join-room", change.room, id)
+	}
+	if len(changes) > 0 {
+		a.c.sessions.local.touch(id)
 	}
 }
 
@@ -59,12 +66,17 @@ func (a *nspAdapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
 func (a *nspAdapter) Del(id socket.SocketId, room socket.Room) {
 	if change, ok := a.table.remove(id, room); ok {
 		a.left(id, change)
+		a.c.sessions.local.touch(id)
 	}
 }
 
-// DelAll takes a socket out of all its rooms and forgets it.
+// DelAll takes a socket out of all its rooms and forgets it. If its session was not persisted before, it has ended; that
+// of a connection which was lost while it was admitted goes on.
 func (a *nspAdapter) DelAll(id socket.SocketId) {
-	for _, change := range a.table.removeAll(id) {
+	changes := a.table.removeAll(id)
+	// Behind that, so that a session which is just being opened is noticed here, or its member's end there.
+	a.c.sessions.leave(id)
+	for _, change := range changes {
 		a.left(id, change)
 	}
 }
@@ -218,13 +230,21 @@ func packetValue(nsp string, args []any, id *uint64) map[string]any {
 	return packet
 }
 
-// deliver queues a frame for all matching local sockets and returns how many there are. prepare may be nil.
+// deliver queues a frame for all matching local sockets that have not had it, and returns how many there are. A frame
+// of the log is delivered under the delivery lock.
 func (a *nspAdapter) deliver(f *frame, o options, prepare ...func(*socket.Socket)) uint64 {
 	var receivers uint64
 	a.table.walk(o, func(m *member) {
 		s := m.socketIn(a.nsp)
 		if s == nil || !s.Connected() {
 			return
+		}
+		if !f.id.isZero() {
+			// A recovered socket is served by Resume first, in the log's order.
+			if f.id.compare(m.upTo) <= 0 || !m.served && s.Recovered() {
+				return
+			}
+			m.upTo = f.id
 		}
 		receivers++
 		for _, fn := range prepare {
@@ -260,7 +280,9 @@ func (a *nspAdapter) drain(m *member, s *socket.Socket) {
 			return
 		}
 		for i, j := range batch {
-			a.c.guard("write", func() { a.perform(s, j) })
+			if !m.out.halted() {
+				a.c.guard("write", func() { a.perform(s, j) })
+			}
 			batch[i] = job{}
 			if i%64 == 63 {
 				m.out.noteProgress()
@@ -325,7 +347,7 @@ func (a *nspAdapter) apply(e entry) {
 	for i, name := range e.rooms {
 		rooms[i] = socket.Room(name)
 	}
-	for _, m := range a.table.selected(e.opts) {
+	for _, m := range a.concerned(e) {
 		s := m.socketIn(a.nsp)
 		if s == nil || !s.Connected() {
 			continue
@@ -344,10 +366,13 @@ func (a *nspAdapter) apply(e entry) {
 	}
 }
 
-// PersistSession does nothing: sessions are not recovered.
-func (a *nspAdapter) PersistSession(*socket.SessionToPersist) {}
-
-// RestoreSession finds no session: every connection is a fresh one.
-func (a *nspAdapter) RestoreSession(socket.PrivateSessionId, string) (*socket.Session, error) {
-	return nil, nil
+// concerned returns the members that an entry is about. What the log says of a client's earlier connection is not about
+// its present one.
+func (a *nspAdapter) concerned(e entry) []*member {
+	if e.id.isZero() {
+		return a.table.selected(e.opts)
+	}
+	a.c.deliverMu.Lock()
+	defer a.c.deliverMu.Unlock()
+	return slices.DeleteFunc(a.table.selected(e.opts), func(m *member) bool { return e.id.compare(m.floor) <= 0 })
 }

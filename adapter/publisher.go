@@ -180,9 +180,7 @@ func (p *publisher) flush(ctx context.Context, batch []publication) {
 // oldest is the id below which entries are trimmed, "" for none. The age is measured from the log's own newest id as
 // this node knows it, so that a wrong local clock cannot trim.
 func (p *publisher) oldest() string {
-	p.c.deliverMu.Lock()
-	newest := p.c.position.ms
-	p.c.deliverMu.Unlock()
+	newest := p.c.joinPosition().ms
 	age := uint64(p.c.cfg.LogMaxAge.Milliseconds())
 	if newest <= age {
 		return ""

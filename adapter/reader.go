@@ -35,6 +35,7 @@ type reader struct {
 	sure  bool
 	seen  time.Time
 	dials uint64 // of the blocking client, when that was seen
+	known uint64 // of them, those since which the sessions were written
 	count int    // how many entries to ask for
 	// source is the highest source id delivered; events at or below it are repetitions.
 	source streamID
@@ -101,6 +102,11 @@ func (r *reader) step(ctx context.Context) error {
 func (r *reader) attached(atEnd bool) {
 	r.seen = time.Now()
 	r.count = min(2*r.count, r.c.cfg.ReadCount)
+	if r.dials != r.known {
+		// A Redis that was restarted or replaced may have lost the latest writes.
+		r.known = r.dials
+		r.c.sessions.local.refresh(time.Now())
+	}
 	r.sure = atEnd && r.c.conns.dials.Load() == r.dials
 	r.c.reading.Store(true)
 }
@@ -135,7 +141,7 @@ func (r *reader) readAgain(ctx context.Context) error {
 
 // readNew waits for entries after the position, which was the log's end a moment ago.
 func (r *reader) readNew(ctx context.Context) error {
-	messages, err := r.read(ctx, r.pos, r.count, r.c.cfg.Block)
+	messages, held, err := r.await(ctx)
 	if err != nil {
 		return err
 	}
@@ -143,6 +149,9 @@ func (r *reader) readNew(ctx context.Context) error {
 	if len(messages) == 0 || r.c.conns.dials.Load() != r.dials {
 		r.sure = false
 		return nil
+	}
+	if !held {
+		return r.settle(ctx)
 	}
 	if r.doubts(messages) {
 		return r.settle(ctx)
@@ -167,6 +176,30 @@ func (r *reader) read(ctx context.Context, after streamID, count int, block time
 	return streams[0].Messages, nil
 }
 
+// await blocks until there are entries after the position, and says whether the log then still holds that: if it was
+// emptied meanwhile, others came and went unseen.
+func (r *reader) await(ctx context.Context) (messages []redis.XMessage, held bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.c.cfg.Block+readGrace)
+	defer cancel()
+	pos := r.pos.String()
+	pipe := r.c.blocking.Pipeline()
+	read := pipe.XRead(ctx, &redis.XReadArgs{
+		Streams: []string{r.c.logKey, pos}, Count: int64(r.count), Block: r.c.cfg.Block,
+	})
+	at := pipe.XRangeN(ctx, r.c.logKey, pos, pos, 1)
+	_, _ = pipe.Exec(ctx) // each command carries its error
+	if err := read.Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, false, err
+	}
+	if err := at.Err(); err != nil {
+		return nil, false, err
+	}
+	for _, stream := range read.Val() {
+		messages = append(messages, stream.Messages...)
+	}
+	return messages, !r.anchored || len(at.Val()) > 0, nil
+}
+
 func (r *reader) handleAll(messages []redis.XMessage) error {
 	for _, message := range messages {
 		if err := r.handle(message); err != nil {
@@ -179,7 +212,7 @@ func (r *reader) handleAll(messages []redis.XMessage) error {
 // setPosition publishes the position to the rest of the cluster membership.
 func (r *reader) setPosition(id streamID) {
 	r.c.deliverMu.Lock()
-	r.c.position, r.c.positioned = id, true
+	r.c.moveTo(id)
 	r.c.deliverMu.Unlock()
 }
 
@@ -206,26 +239,29 @@ func (r *reader) handle(message redis.XMessage) error {
 func (r *reader) deliver(id streamID, values map[string]any) (after func()) {
 	r.c.deliverMu.Lock()
 	defer r.c.deliverMu.Unlock()
-	r.c.position, r.c.positioned = id, true
-	r.c.guard("delivery", func() { after = r.dispatch(values) })
+	r.c.moveTo(id)
+	l := &logged{id: id}
+	r.c.guard("delivery", func() { after = r.dispatch(l, values) })
+	// What was delivered before the log went back is in the ring for whom it had not reached.
+	r.c.ring.keep(l)
 	return after
 }
 
-func (r *reader) dispatch(values map[string]any) (after func()) {
-	nsp, _ := values[fieldNsp].(string)
-	src, sourced := values[fieldSrc].(string)
-	if nsp == "" {
-		if src == sourceReset && len(values) == 1 {
-			r.source = streamID{}
-		}
+// dispatch completes l, which goes into the ring, and delivers it.
+func (r *reader) dispatch(l *logged, values map[string]any) (after func()) {
+	e, err := l.decode(values)
+	switch {
+	case l.resets:
+		r.source = streamID{}
 		return nil
-	}
-	if sourced && !r.isNews(src) {
-		return nil
-	}
-	e, err := decodeEntry(values)
-	if err != nil {
+	case err != nil:
 		r.c.badEntry(err)
+		return nil
+	case e.nsp == "":
+		return nil
+	}
+	news := l.source.isZero() || r.isNews(l.source)
+	if !news {
 		return nil
 	}
 	a := r.c.adapterOf(e.nsp)
@@ -235,7 +271,7 @@ func (r *reader) dispatch(values map[string]any) (after func()) {
 	}
 	r.c.count.delivered.Add(1)
 	if e.kind == typeBroadcast {
-		a.deliver(newFrame(a.name, e.packet, e.opts.Flags), e.opts)
+		a.deliver(l.frame, e.opts)
 		return nil
 	}
 	return func() { a.apply(e) }
@@ -263,12 +299,7 @@ func (r *reader) repeats(messages []redis.XMessage) bool {
 }
 
 // isNews reports whether an event's source is above all that were delivered, and remembers it.
-func (r *reader) isNews(src string) bool {
-	id, err := parseStreamID(src)
-	if err != nil {
-		r.c.badEntry(err)
-		return false
-	}
+func (r *reader) isNews(id streamID) bool {
 	if id.compare(r.source) <= 0 {
 		r.c.count.duplicates.Add(1)
 		return false
@@ -300,34 +331,17 @@ func (r *reader) start(ctx context.Context) error {
 	if len(newest) == 0 {
 		r.started = true
 		r.moveTo(info.last, info.added)
+		r.c.deliverMu.Lock()
+		r.c.ring.reset(info.last)
+		r.c.deliverMu.Unlock()
 		return nil
 	}
-	for _, message := range slices.Backward(newest) {
-		id, err := parseStreamID(message.ID)
-		if err != nil {
-			return err
-		}
-		r.pos = id
-		r.recent.push(id)
-		r.learnSource(message.Values)
+	// What others have delivered counts as delivered.
+	if err := r.fill(ctx, newest); err != nil {
+		return err
 	}
 	r.started, r.anchored = true, true
 	return nil
-}
-
-// learnSource takes what others have delivered as delivered.
-func (r *reader) learnSource(values map[string]any) {
-	src, ok := values[fieldSrc].(string)
-	if !ok {
-		return
-	}
-	if src == sourceReset && len(values) == 1 {
-		r.source = streamID{}
-		return
-	}
-	if id, err := parseStreamID(src); err == nil && id.compare(r.source) > 0 {
-		r.source = id
-	}
 }
 
 // logInfo is what Redis tells of a stream's past. The zero value stands for a stream that does not exist.

@@ -77,14 +77,14 @@ func (t *roomTable) obtain(id socket.SocketId) *member {
 	defer s.mu.Unlock()
 	m := s.byID[id]
 	if m == nil {
-		m = &member{id: id, rooms: make(map[socket.Room]struct{}, 4)}
+		m = &member{id: id, rooms: make(map[socket.Room]streamID, 4)}
 		s.byID[id] = m
 	}
 	return m
 }
 
-// add puts a socket into rooms and returns those that it was not yet in.
-func (t *roomTable) add(id socket.SocketId, names []socket.Room) []roomChange {
+// add puts a socket into rooms, as of a position of the log, and returns those that it was not yet in.
+func (t *roomTable) add(id socket.SocketId, names []socket.Room, since streamID) []roomChange {
 	for {
 		m := t.obtain(id)
 		m.mu.Lock()
@@ -98,7 +98,7 @@ func (t *roomTable) add(id socket.SocketId, names []socket.Room) []roomChange {
 			if _, in := m.rooms[name]; in {
 				continue
 			}
-			m.rooms[name] = struct{}{}
+			m.rooms[name] = since
 			changes = append(changes, roomChange{room: name, whole: t.enter(name, m)})
 		}
 		m.mu.Unlock()

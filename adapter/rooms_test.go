@@ -27,7 +27,7 @@ func TestRoomsLoseNoMemberWhenTheyEmptyAndFillAtOnce(t *testing.T) {
 		group.Go(func() {
 			id := socket.SocketId(fmt.Sprint("s", w))
 			for i := range rounds {
-				table.add(id, []socket.Room{"shared"})
+				table.add(id, []socket.Room{"shared"}, streamID{})
 				if !slices.ContainsFunc(table.list("shared"), func(m *member) bool { return m.id == id }) {
 					lost[w]++
 				}
@@ -66,13 +66,13 @@ func TestRoomsOfOneSocketChangedByManyAtOnce(t *testing.T) {
 				case 1:
 					table.remove("one", room)
 				default:
-					table.add("one", []socket.Room{room, "all"})
+					table.add("one", []socket.Room{room, "all"}, streamID{})
 				}
 			}
 		})
 	}
 	group.Wait()
-	table.add("one", []socket.Room{"all"})
+	table.add("one", []socket.Room{"all"}, streamID{})
 	// Whatever the outcome, both directions of the table agree, and no member that was forgotten is left in a room.
 	m := table.member("one")
 	require.NotNil(t, m)
@@ -106,7 +106,7 @@ func TestRoomsAgreeWithAModel(t *testing.T) {
 			delete(model[id], room)
 		default:
 			room := name("r", 6)
-			changes := table.add(socket.SocketId(id), []socket.Room{socket.Room(room), socket.Room(room)})
+			changes := table.add(socket.SocketId(id), []socket.Room{socket.Room(room), socket.Room(room)}, streamID{})
 			require.Equal(t, !model[id][room], len(changes) == 1)
 			if model[id] == nil {
 				model[id] = map[string]bool{}

@@ -44,6 +44,18 @@ type Stats struct {
 	BadMessages uint64
 	// MessagesDropped counts pub/sub messages and answers dropped because a queue was full.
 	MessagesDropped uint64
+	// Recovered counts sockets that went on with their session, and Replayed the events that they were sent for it.
+	Recovered, Replayed uint64
+	// NotRecovered counts connects that asked for a session and got a fresh one.
+	NotRecovered uint64
+	// RecoveryFailed counts recoveries that were given up after they had been decided; the connection was closed.
+	RecoveryFailed uint64
+	// SessionsWritten counts sessions written, SessionErrors calls for that which Redis refused.
+	SessionsWritten, SessionErrors uint64
+	// SessionsSuperseded counts sockets closed because their client had connected anew.
+	SessionsSuperseded uint64
+	// SessionsDropped counts ends of sessions that were not written since too many waited.
+	SessionsDropped uint64
 	// Queued is the current length of the publish queue.
 	Queued int
 	// Position is the id of the last log entry handled, "" before the first position.
@@ -59,6 +71,9 @@ type counters struct {
 	slowSockets, encodeFailed                             atomic.Uint64
 	requests, requestTimeouts, requestFailed, badMessages atomic.Uint64
 	messagesDropped                                       atomic.Uint64
+	recovered, replayed, notRecovered, recoveryFailed     atomic.Uint64
+	sessionsWritten, sessionErrors                        atomic.Uint64
+	sessionsSuperseded, sessionsDropped                   atomic.Uint64
 }
 
 // Stats returns the counters. It is cheap and safe for concurrent use.
@@ -74,6 +89,10 @@ func (c *Cluster) Stats() Stats {
 		SlowSockets: n.slowSockets.Load(), EncodeFailed: n.encodeFailed.Load(),
 		Requests: n.requests.Load(), RequestTimeouts: n.requestTimeouts.Load(), RequestFailed: n.requestFailed.Load(),
 		BadMessages: n.badMessages.Load(), MessagesDropped: n.messagesDropped.Load(),
+		Recovered: n.recovered.Load(), Replayed: n.replayed.Load(), NotRecovered: n.notRecovered.Load(),
+		RecoveryFailed:  n.recoveryFailed.Load(),
+		SessionsWritten: n.sessionsWritten.Load(), SessionErrors: n.sessionErrors.Load(),
+		SessionsSuperseded: n.sessionsSuperseded.Load(), SessionsDropped: n.sessionsDropped.Load(),
 		Queued: len(c.publisher.queue),
 	}
 	c.deliverMu.Lock()

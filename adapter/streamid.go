@@ -29,10 +29,13 @@ func parseStreamID(s string) (streamID, error) {
 }
 
 func (a streamID) String() string {
-	buf := make([]byte, 0, 41)
-	buf = strconv.AppendUint(buf, a.ms, 10)
-	buf = append(buf, '-')
-	return string(strconv.AppendUint(buf, a.seq, 10))
+	return string(a.append(make([]byte, 0, 41)))
+}
+
+func (a streamID) append(dst []byte) []byte {
+	dst = strconv.AppendUint(dst, a.ms, 10)
+	dst = append(dst, '-')
+	return strconv.AppendUint(dst, a.seq, 10)
 }
 
 func (a streamID) compare(b streamID) int {

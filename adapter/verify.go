@@ -77,8 +77,9 @@ func (r *reader) isAnother(view logView) bool {
 func (r *reader) verifyHeld(view logView) {
 	if r.isAnother(view) {
 		r.c.count.resets.Add(1)
-		r.c.log.Warn("the log is a new one, its sources start anew", "position", r.pos.String())
+		r.c.log.Error("the log is a new one, its sources start anew", "position", r.pos.String())
 		r.source = streamID{}
+		r.restart(r.pos, "the log is a new one")
 	}
 	r.origin = view.oldest
 }
@@ -129,10 +130,11 @@ func (r *reader) newLog() {
 		return
 	}
 	r.c.count.resets.Add(1)
-	r.c.log.Warn("the log is a new one, reading it from its beginning", "position", r.pos.String())
+	r.c.log.Error("the log is a new one, reading it from its beginning", "position", r.pos.String())
+	reason := fmt.Sprintf("the log does not hold position %s any more, it is a new one", r.pos)
 	r.moveTo(streamID{}, 0)
 	r.source, r.origin = streamID{}, streamID{}
-	r.recent = idRing{}
+	r.restart(streamID{}, reason)
 }
 
 // gap goes on after to; the entries between the position and that are lost to this node. Its sockets start anew, and so
@@ -143,8 +145,8 @@ func (r *reader) gap(to streamID, before int64) {
 		"position", r.pos.String(), "next", to.String())
 	reason := fmt.Sprintf("log position %s was trimmed away", r.pos)
 	r.moveTo(to, before)
-	r.source, r.origin, r.recent = streamID{}, streamID{}, idRing{}
-	r.c.guard("gap", func() { r.c.onGap(reason) })
+	r.source, r.origin = streamID{}, streamID{}
+	r.restart(to, reason)
 }
 
 // wentBack goes on after the newest entry that was delivered and is still there.
@@ -158,10 +160,12 @@ func (r *reader) wentBack(ctx context.Context, view logView) error {
 	if !found {
 		r.moveTo(view.oldest.before(), view.info.trimmed())
 		r.origin, r.recent = view.oldest, idRing{}
+		r.rewind(r.pos)
 		return nil
 	}
 	r.pos, r.anchored = known, true
 	r.recent.forgetAbove(known)
+	r.rewind(known)
 	return nil
 }
 

@@ -132,7 +132,7 @@ func TestAFlushedLogIsReadFromItsBeginning(t *testing.T) {
 	f.flush("four", "0-1")
 	f.client.expect(events("one", "two", "three", "four")...)
 	require.Equal(t, uint64(3), f.cluster.Stats().Resets)
-	require.Zero(t, f.gaps.Load())
+	require.Equal(t, int64(3), f.gaps.Load(), "whatever else the log held is lost")
 	require.Zero(t, f.cluster.Stats().WentBack)
 }
 
@@ -272,4 +272,29 @@ func TestAfterAGapSourcesStartAnew(t *testing.T) {
 	f.proxy.setCut(false)
 	f.client.expect(events("one", "two", "three")...)
 	require.Equal(t, int64(1), f.gaps.Load())
+}
+
+func TestAnEntryThatWasFlushedAwayUnreadIsAGapAlthoughOthersFollow(t *testing.T) {
+	ctx := context.Background()
+	cfg := testConfig("a:1")
+	cfg.Block = 2 * time.Second
+	f := startFollower(t, cfg)
+	f.add("*", "one", "1-1")
+	f.client.expect(events("one")...)
+	blockedReader(t, f.c)
+	entry := func(event, src string) *redis.XAddArgs {
+		fields, err := EncodeBroadcast("core:1", Broadcast{Event: event, Rooms: []string{"r"}})
+		require.NoError(t, err)
+		return &redis.XAddArgs{Stream: logKey, Values: append(fields, "src", src)}
+	}
+	_, err := f.c.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.XAdd(ctx, entry("lost", "1-2"))
+		pipe.FlushAll(ctx)
+		pipe.XAdd(ctx, entry("two", "1-3"))
+		return nil
+	})
+	require.NoError(t, err)
+	f.client.expect(events("one", "two")...)
+	require.Equal(t, int64(1), f.gaps.Load())
+	require.Equal(t, uint64(1), f.cluster.Stats().Resets)
 }

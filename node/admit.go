@@ -29,15 +29,19 @@ func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
 	go func() {
 		ctx, cancel := context.WithTimeout(n.ctx, n.cfg.AdmitTimeout)
 		defer cancel()
-		identity, err := n.identify(ctx, s)
+		sess := &session{release: release}
+		err := n.check(ctx, s, sess)
 		switch {
+		case errors.Is(err, errRetry):
+			n.log.Debug("connect dismissed", "address", s.Handshake().Address, "err", err)
+			n.dismiss(s, next)
 		case err != nil:
 			release()
 			n.refuse(s, next, err)
 		case n.draining.Load():
 			n.dismiss(s, next)
 		default:
-			s.SetData(&session{identity: identity, release: release})
+			s.SetData(sess)
 			next(nil)
 		}
 	}()
@@ -60,21 +64,35 @@ func (n *Node) takeSeat(conn string) (release func(), err error) {
 	}), nil
 }
 
-// dismiss closes the connection of a socket that came too late for this node. Its middleware is answered only then, so
+// dismiss closes the connection of a socket that this node cannot take now. Its middleware is answered only then, so
 // that no connect_error is sent, after which the client would not reconnect.
 func (n *Node) dismiss(s *socket.Socket, next func(*socket.ExtendedError)) {
-	onTransportClose(s, sync.OnceFunc(func() { next(socket.NewExtendedError("draining", nil)) }))
-	closeTransport(s)
+	n.dismissed.Add(1)
+	onTransportClose(s, sync.OnceFunc(func() { next(socket.NewExtendedError("try again", nil)) }))
+	n.closeTransport(s)
 }
 
-// identify checks the token and waits for the connect budget. A panic costs this one connect.
-func (n *Node) identify(ctx context.Context, s *socket.Socket) (identity auth.Identity, err error) {
+// check finds out who connects, and whether an earlier session goes on. A panic costs this one connect.
+func (n *Node) check(ctx context.Context, s *socket.Socket, sess *session) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			n.panicked("connect", fault)
 			err = auth.ErrTokenInvalid
 		}
 	}()
+	if sess.identity, err = n.identify(ctx, s); err != nil {
+		return err
+	}
+	recovery, recovers := s.Data().(Recovery)
+	if !recovers {
+		return nil
+	}
+	sess.recovery = recovery
+	return n.goOn(ctx, sess)
+}
+
+// identify checks the token and waits for the connect budget.
+func (n *Node) identify(ctx context.Context, s *socket.Socket) (identity auth.Identity, err error) {
 	token, err := tokenOf(s.Handshake())
 	if err != nil {
 		return auth.Identity{}, err
@@ -115,6 +133,9 @@ func (n *Node) refuse(s *socket.Socket, next func(*socket.ExtendedError), err er
 	code := auth.Code(err)
 	if errors.Is(err, errConnectTwice) {
 		code = auth.Code(auth.ErrRateLimited)
+	}
+	if errors.Is(err, errOtherUser) {
+		code = auth.Code(auth.ErrTokenInvalid) // it is no token for this session; the next connect is a fresh one
 	}
 	n.refused.Add(1)
 	n.log.Debug("connect refused", "code", code, "address", s.Handshake().Address, "err", err)

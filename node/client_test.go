@@ -139,7 +139,7 @@ func newRig(t *testing.T, change func(*Config, *Deps)) *rig {
 	p := newLedger()
 	deps := Deps{
 		Adapter: &socket.AdapterBuilder{}, Verifier: tokens{}, Grants: grantList{"granted": "c"}, Policy: auth.DefaultPolicy(),
-		Presence: p, Budget: budget{}, Log: discard(),
+		Presence: p, Sessions: newSessionList(), Budget: budget{}, Log: discard(),
 	}
 	if change != nil {
 		change(&cfg, &deps)
@@ -246,6 +246,7 @@ func (r *rig) connect(token string) (*client, connectedEvent) {
 	require.JSONEq(r.t, `"connected"`, string(hello[0]))
 	var connected connectedEvent
 	require.NoError(r.t, json.Unmarshal(hello[1], &connected))
+	require.JSONEq(r.t, `"7-0"`, string(hello[2]))
 	return c, connected
 }
 

@@ -21,8 +21,9 @@ type Config struct {
 	// ConnectTimeout is how long a transport may stay without a namespace; default 10 s. It also bounds the wait of a
 	// client whose CONNECT packet the Engine.IO library lost.
 	ConnectTimeout time.Duration
-	// AdmitTimeout bounds token check and connect budget of one connect; default 8 s, less than ConnectTimeout, which
-	// would else close the connection before the refusal is told.
+	// AdmitTimeout bounds token check, connect budget and taking over a session of one connect; default 7 s. With the 2 s
+	// that finding the session may take before, less than ConnectTimeout, which would else close the connection before
+	// the refusal is told.
 	AdmitTimeout time.Duration
 	// MaxPayload bounds one message from a client, in bytes; default 100,000, 1 KiB to 16 MiB.
 	MaxPayload int64
@@ -41,7 +42,7 @@ func DefaultConfig() Config {
 		PingInterval:   25 * time.Second,
 		PingTimeout:    20 * time.Second,
 		ConnectTimeout: 10 * time.Second,
-		AdmitTimeout:   8 * time.Second,
+		AdmitTimeout:   7 * time.Second,
 		MaxPayload:     100_000,
 		DrainTimeout:   10 * time.Second,
 	}

@@ -1,19 +1,20 @@
 package node
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
-	"time"
 
+	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
+	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 	"github.com/zishang520/socket.io/servers/engine/v3"
 	"github.com/zishang520/socket.io/servers/engine/v3/transports"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
-// This file and gate.go are the fence around the library's Engine.IO layer: nothing else here knows of transports.
+// This file, gate.go and closing.go are the fence around the library's Engine.IO layer: nothing else here knows of transports.
 
 // newServer makes the Socket.IO server on the library's Engine.IO. Polling and WebSocket only: WebTransport would need
 // an HTTP/3 listener of its own.
@@ -27,6 +28,10 @@ func newServer(cfg Config, adapter socket.AdapterConstructor) *socket.Server {
 	opts.SetPingTimeout(cfg.PingTimeout)
 	opts.SetConnectTimeout(cfg.ConnectTimeout)
 	opts.SetMaxHttpBufferSize(cfg.MaxPayload)
+	// How long a session can be recovered is the adapter's; a recovering client passes the middleware as any other does.
+	recovery := socket.DefaultConnectionStateRecovery()
+	recovery.SetSkipMiddlewares(false)
+	opts.SetConnectionStateRecovery(recovery)
 	// Compression costs more per socket than it saves on small events.
 	opts.SetPerMessageDeflate(nil)
 	opts.SetHttpCompression(nil)
@@ -40,14 +45,18 @@ func newServer(cfg Config, adapter socket.AdapterConstructor) *socket.Server {
 }
 
 // newHandler serves io; its engine exists from here on.
-func newHandler(io *socket.Server, origins originList, draining func() bool) http.Handler {
-	handler := io.ServeHandler(nil)
+func newHandler(io *socket.Server, polls *polls, origins originList, draining func() bool) (http.Handler, error) {
+	server, ok := io.ServeHandler(nil).(engine.Server)
+	if !ok {
+		return nil, errors.New("node: the library's handler is not its Engine.IO server")
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { polls.serve(server, w, r) })
 	_ = io.Engine().On("connection", func(args ...any) {
 		if s, ok := args[0].(engine.Socket); ok {
 			openGate(s)
 		}
 	})
-	return guard(gated(handler), origins, draining)
+	return guard(gated(handler), origins, draining), nil
 }
 
 // originList decides which browser origins may talk to the node.
@@ -111,19 +120,16 @@ func onTransportClose(s *socket.Socket, fn func()) {
 	}
 }
 
-// closeGrace is how long the queued packets of a connection that is being closed may take.
-const closeGrace = 2 * time.Second
-
-// closeTransport ends the connection of s so that its client reconnects by itself, which it does not after a
-// DISCONNECT packet. It waits for what is queued at most for closeGrace, since the library can hang in an orderly close.
-func closeTransport(s *socket.Socket) {
-	closed := make(chan struct{})
-	var once sync.Once
-	onTransportClose(s, func() { once.Do(func() { close(closed) }) })
-	go s.Conn().Close(false)
-	select {
-	case <-closed:
-	case <-time.After(closeGrace):
-		s.Conn().Close(true)
-	}
+// onLeave calls fn when the client says that it leaves. The library may report that as a lost connection, since a close
+// overtakes what was received before it.
+func onLeave(s *socket.Socket, fn func()) {
+	_ = s.Conn().On("packet", func(args ...any) {
+		p, ok := args[0].(*packet.Packet)
+		if !ok || p.Type != packet.MESSAGE {
+			return
+		}
+		if data, ok := p.Data.(types.BufferInterface); ok && data.Len() == 1 && data.Bytes()[0] == '0'+byte(parser.DISCONNECT) {
+			fn()
+		}
+	})
 }

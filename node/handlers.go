@@ -64,11 +64,46 @@ func (n *Node) listen(s *socket.Socket, sess *session) {
 	on("ping", func(_ []any, ack socket.Ack) { n.pong(s, ack) })
 	on("subscribe_solicitud", func(args []any, ack socket.Ack) {
 		room, err := n.subscribe(s, sess, args)
-		n.reply(s, ack, room, err)
+		if err != nil {
+			n.reply(s, ack, "", err)
+			return
+		}
+		// The client may rely on an answer, so what it says has to outlive this node.
+		n.whenSaved(s, func(err error) {
+			if err != nil {
+				n.leave(s, sess, room)
+			}
+			if err != nil || !sess.in(room) {
+				n.reply(s, ack, "", errors.Join(errUnavailable, err))
+				return
+			}
+			n.reply(s, ack, room, nil)
+		})
 	})
 	on("unsubscribe_solicitud", func(args []any, ack socket.Ack) {
 		room, err := n.unsubscribe(s, sess, args)
-		n.reply(s, ack, room, err)
+		if err != nil {
+			n.reply(s, ack, "", err)
+			return
+		}
+		n.whenSaved(s, func(err error) {
+			if err != nil {
+				// It is left here, but would be entered again by a recovery.
+				n.reply(s, ack, "", errors.Join(errUnavailable, err))
+				return
+			}
+			n.reply(s, ack, room, nil)
+		})
+	})
+}
+
+// whenSaved calls then on the socket's own queue, behind what it is busy with.
+func (n *Node) whenSaved(s *socket.Socket, then func(error)) {
+	n.deps.Sessions.Saved(s, func(err error) {
+		s.Enqueue(func() {
+			defer n.recovered("saved")
+			then(err)
+		})
 	})
 }
 
@@ -129,9 +164,13 @@ func (n *Node) unsubscribe(s *socket.Socket, sess *session, args []any) (string,
 		return "", err
 	}
 	room := SolicitudRoom(solicitud)
+	n.leave(s, sess, room)
+	return room, nil
+}
+
+func (n *Node) leave(s *socket.Socket, sess *session, room string) {
 	sess.exit(n.deps.Presence, room)
 	s.Leave(socket.Room(room))
-	return room, nil
 }
 
 // mayRead applies the subscription policy of the session's role.

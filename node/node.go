@@ -42,6 +42,7 @@ type Deps struct {
 	Grants   auth.Granter
 	Policy   auth.Policy
 	Presence Presence
+	Sessions Sessions
 	Budget   Budget
 	Log      *slog.Logger
 }
@@ -51,7 +52,9 @@ type Stats struct {
 	Connections int64
 	Connects    uint64
 	Refused     uint64
-	Panics      uint64
+	// Dismissed counts connects whose connection was closed for another attempt, since they could not be decided.
+	Dismissed uint64
+	Panics    uint64
 }
 
 // Node is the Socket.IO server of one process. Its methods are safe for concurrent use.
@@ -61,6 +64,8 @@ type Node struct {
 	log  *slog.Logger
 	io   *socket.Server
 	http http.Handler
+	// polls are the open requests of polling clients.
+	polls polls
 
 	// ctx bounds the work of event handlers; cancelled by Close.
 	ctx    context.Context
@@ -73,7 +78,9 @@ type Node struct {
 	open     atomic.Int64
 	connects atomic.Uint64
 	refused  atomic.Uint64
-	panics   atomic.Uint64
+	// dismissed counts connects that were sent away without an answer.
+	dismissed atomic.Uint64
+	panics    atomic.Uint64
 }
 
 // New makes a node; it serves as soon as its Handler does.
@@ -81,13 +88,17 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if deps.Adapter == nil || deps.Verifier == nil || deps.Grants == nil || deps.Presence == nil || deps.Budget == nil || deps.Log == nil {
+	if deps.Adapter == nil || deps.Verifier == nil || deps.Grants == nil || deps.Presence == nil || deps.Sessions == nil ||
+		deps.Budget == nil || deps.Log == nil {
 		return nil, errors.New("node: a dependency is missing")
 	}
 	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node")}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.io = newServer(cfg, deps.Adapter)
-	n.http = newHandler(n.io, newOriginList(cfg.Origins), n.draining.Load)
+	var err error
+	if n.http, err = newHandler(n.io, &n.polls, newOriginList(cfg.Origins), n.draining.Load); err != nil {
+		return nil, err
+	}
 	n.io.Use(n.admit)
 	if err := n.io.On("connection", n.onConnection); err != nil {
 		return nil, err
@@ -104,6 +115,7 @@ func (n *Node) Stats() Stats {
 		Connections: n.open.Load(),
 		Connects:    n.connects.Load(),
 		Refused:     n.refused.Load(),
+		Dismissed:   n.dismissed.Load(),
 		Panics:      n.panics.Load(),
 	}
 }
@@ -135,8 +147,15 @@ func (n *Node) Drain(ctx context.Context) error {
 // CloseAll closes every socket's connection at once, so that the clients reconnect: for a node that has missed events.
 func (n *Node) CloseAll() {
 	for _, s := range n.sockets() {
-		go closeTransport(s)
+		go n.sendAway(s)
 	}
+}
+
+// sendAway closes a socket's connection so that its client comes back to its session, here or elsewhere.
+func (n *Node) sendAway(s *socket.Socket) {
+	n.deps.Sessions.Lost(s)
+	awaitTaken(s)
+	n.closeTransport(s)
 }
 
 func (n *Node) sockets() []*socket.Socket {
@@ -158,7 +177,7 @@ func (n *Node) closeInSteps(ctx context.Context, sockets []*socket.Socket) {
 	var closing sync.WaitGroup
 	defer closing.Wait()
 	for _, s := range sockets {
-		closing.Go(func() { closeTransport(s) })
+		closing.Go(func() { n.sendAway(s) })
 		select {
 		case <-ctx.Done():
 			return

@@ -17,6 +17,9 @@ type session struct {
 	identity auth.Identity
 	// release gives the seat back.
 	release func()
+	// recovery is the earlier session that goes on, nil if none does; earlier are its rooms that were granted again.
+	recovery Recovery
+	earlier  []string
 
 	mu sync.Mutex
 	// ended is set when the socket has gone; nothing joins after it. Guarded by mu.
@@ -59,16 +62,14 @@ func (n *Node) onConnection(args ...any) {
 	end := sync.OnceFunc(func() { n.onEnd(s, sess) })
 	_ = s.On("disconnect", func(...any) { end() })
 	n.listen(s, sess)
-
-	rooms := []string{sess.identity.Role, UserRoom(sess.identity.User)}
-	for _, room := range rooms {
-		s.Join(socket.Room(room))
+	onLeave(s, func() { n.deps.Sessions.End(s) })
+	if err := n.start(s, sess); err != nil {
+		n.log.Debug("connected socket not served", "err", err)
+		go n.closeTransport(s)
 	}
-	n.emit(s, "connected", connectedEvent{
-		UserID: sess.identity.User, Role: sess.identity.Role, Rooms: rooms, Node: n.cfg.Name, Recovered: s.Recovered(),
-	})
 	// A transport that closed while the library was still announcing the socket is never reported to it.
 	if !s.Connected() || !transportOpen(s) {
+		n.deps.Sessions.Lost(s)
 		s.Disconnect(false)
 		end()
 	}
@@ -82,7 +83,7 @@ func (n *Node) onEnd(s *socket.Socket, sess *session) {
 	n.open.Add(-1)
 	sess.release()
 	if transportOpen(s) {
-		go closeTransport(s)
+		go n.closeTransport(s)
 	}
 }
 
@@ -107,6 +108,14 @@ func (s *session) enter(p Presence, room string, limit int) error {
 	p.Join(s.member(room))
 	s.solicitudes[room] = struct{}{}
 	return nil
+}
+
+// in reports whether the socket is in room.
+func (s *session) in(room string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, in := s.solicitudes[room]
+	return in
 }
 
 // exit forgets room, if the socket was in it.

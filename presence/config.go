@@ -16,12 +16,12 @@ type Config struct {
 	Version string // of the program, shown in Stats; may be empty
 	LogKey  string // the stream that user_joined and user_left are appended to. Default "{teloo}:log"
 
-	FlushEvery     time.Duration // changes are collected this long before they are written. Default 100 ms
+	FlushEvery     time.Duration // changes are collected this long before they are written, while many come three times as long. Default 100 ms
 	HeartbeatEvery time.Duration // default 1 s
 	HeartbeatDead  time.Duration // a heartbeat older than this, by Redis' clock, is a lost host's. Default 6 s
 	AbsentFor      time.Duration // an absent subscriber has to stay absent this long. Default 1 s
 	ReconnectGrace time.Duration // no reaping this soon after the own connection was disturbed. Default 3 s
-	LeaveGrace     time.Duration // user_left waits this long for the user to come back. Default 5 s
+	LeaveGrace     time.Duration // user_left waits this long, and the longest collecting, for the user to come back. Default 5 s
 	Window         time.Duration // a dead node's end time is kept this long. Default 2 min
 	StopTimeout    time.Duration // what the clean leave may take. Default 3 s
 

@@ -93,7 +93,8 @@ func New(cfg Config, deps Deps) (*Presence, error) {
 		born:    time.Now(),
 	}
 	p.users = newTable(0, &p.count.underflows)
-	p.rooms = newTable(cfg.LeaveGrace, &p.count.underflows)
+	p.rooms = newTable(cfg.grace(), &p.count.underflows)
+	p.rooms.hold = cfg.hold()
 	return p, nil
 }
 

@@ -88,7 +88,7 @@ func (p *Presence) reapSome(ctx context.Context, id string, rooms bool, fields [
 	var b *batch
 	if k := &p.keys; rooms {
 		b = newBatch(len(fields), k.nodes, k.nodeRooms(id), k.leaving)
-		b.add(id, p.cfg.LeaveGrace.Milliseconds())
+		b.add(id, p.cfg.grace().Milliseconds())
 	} else {
 		b = newBatch(len(fields), k.nodes, k.nodeUsers(id), k.users)
 		b.add(id, "")

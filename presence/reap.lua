@@ -5,35 +5,37 @@
 --   then for each count: field role|user or room|role|user, index in KEYS of its role or room (0: no field of ours,
 --   only removed)
 -- Reply: number of fields removed; -1 the node hasn't ended, or not any more
+-- It begins with fields.lua.
 local raw = redis.call('HGET', KEYS[1], ARGV[1])
 local ok, node = pcall(cjson.decode, raw or 'null')
 if not ok or type(node) ~= 'table' or not node.ended then return -1 end
-local t = redis.call('TIME')
 local grace = tonumber(ARGV[2])
-local due = t[1] * 1000 + math.floor(t[2] / 1000) + (grace or 0)
 
-local function subtract(total, user, count)
-  local gone = redis.call('HINCRBY', total, user, -count) <= 0
-  if gone then redis.call('HDEL', total, user) end
-  return gone
-end
+local fields, removed, changes = {}, 0, {}
+for i = 3, #ARGV, 2 do fields[#fields + 1] = ARGV[i] end
+local held = read(KEYS[2], fields)
+pieces(fields, function(...) removed = removed + redis.call('HDEL', KEYS[2], ...) end)
 
-local removed = 0
 for i = 3, #ARGV, 2 do
-  local field, total = ARGV[i], tonumber(ARGV[i + 1])
-  local count = redis.call('HGET', KEYS[2], field)
-  if count then
-    redis.call('HDEL', KEYS[2], field)
-    removed = removed + 1
-    if total > 0 then
-      local user = string.match(field, '[^|]*$')
-      local gone = subtract(KEYS[total], user, count)
-      if not grace then
-        subtract(KEYS[3], user, count)
-      elseif gone then
-        redis.call('ZADD', KEYS[3], 'NX', due, field)
-      end
-    end
+  local field, at = ARGV[i], tonumber(ARGV[i + 1])
+  local count = held[field]
+  held[field] = 0
+  if count ~= 0 and at > 0 then
+    local user = string.match(field, '[^|]*$')
+    expect(KEYS[at], user)
+    if not grace then expect(KEYS[3], user) end
+    changes[#changes + 1] = {field = field, total = KEYS[at], user = user, count = count}
   end
 end
+local gone = {}
+for _, c in ipairs(changes) do
+  local _, after = add(c.total, c.user, -c.count)
+  if not grace then
+    add(KEYS[3], c.user, -c.count)
+  elseif after <= 0 then
+    gone[#gone + 1] = c.field
+  end
+end
+write_totals()
+if grace then schedule(KEYS[3], gone, in_ms(grace)) end
 return removed

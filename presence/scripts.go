@@ -10,6 +10,9 @@ import (
 var (
 	//go:embed beat.lua
 	beatSource string
+	// fieldsSource is no script: those that change counts begin with it.
+	//go:embed fields.lua
+	fieldsSource string
 	//go:embed users.lua
 	usersSource string
 	//go:embed rooms.lua
@@ -32,14 +35,14 @@ var (
 
 var (
 	beatScript   = redis.NewScript(beatSource)
-	usersScript  = redis.NewScript(usersSource)
-	roomsScript  = redis.NewScript(roomsSource)
+	usersScript  = redis.NewScript(fieldsSource + usersSource)
+	roomsScript  = redis.NewScript(fieldsSource + roomsSource)
 	leaveScript  = redis.NewScript(leaveSource)
 	markScript   = redis.NewScript(markSource)
-	reapScript   = redis.NewScript(reapSource)
+	reapScript   = redis.NewScript(fieldsSource + reapSource)
 	finishScript = redis.NewScript(finishSource)
 	dueScript    = redis.NewScript(dueSource)
-	leftScript   = redis.NewScript(leftSource)
+	leftScript   = redis.NewScript(fieldsSource + leftSource)
 	statsScript  = redis.NewScript(statsSource)
 )
 

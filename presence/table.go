@@ -15,10 +15,16 @@ type record struct {
 	stored int64 // what Redis holds of it, as far as is known
 	// unsure: what Redis holds is not known, so n has to be written even if it equals stored.
 	unsure bool
+	// dirty: it is in the table's dirt, between prev and next of its room.
+	dirty      bool
+	prev, next *record
 	// inFlight: a call with this record is under way.
 	inFlight bool
 	// known: Redis was emptied, but held the member before: its joining is nothing new, its leaving is.
 	known bool
+	// fell: when its count last fell. ripe: that was long enough ago to be written.
+	fell time.Time
+	ripe bool
 	// left: when the zero that Redis holds was sent; until the grace has passed, the record is kept, since an emptied
 	// Redis has forgotten that user_left is due.
 	left time.Time
@@ -29,12 +35,16 @@ type record struct {
 type table struct {
 	grace      time.Duration
 	underflows *atomic.Uint64
+	// hold is how long a fallen count is not written, for the socket that is back by then.
+	hold time.Duration
 
 	mu      sync.Mutex
-	records map[key]*record      // guarded by mu
-	dirty   map[*record]struct{} // guarded by mu; what has to be written
-	sockets int64                // guarded by mu
-	leavers []leaver             // guarded by mu; in the order they left
+	records map[key]*record // guarded by mu
+	dirty   dirt            // guarded by mu; what has to be written
+	sockets int64           // guarded by mu
+	leavers []leaver        // guarded by mu; in the order they left
+	// held are those whose counts fell lately. Guarded by mu.
+	held map[*record]struct{}
 }
 
 // leaver is a record that left at a time; if it has left again since, the record says a later one.
@@ -43,8 +53,58 @@ type leaver struct {
 	left time.Time
 }
 
+// dirt is a set of records, by room, since what changes in one room is cheaper to write together; each room's in the
+// order they came.
+type dirt map[string]linked
+
+// linked is a list of records through their next and prev.
+type linked struct {
+	first, last *record
+	n           int
+}
+
+func (d dirt) put(r *record) {
+	if r.dirty {
+		return
+	}
+	l := d[r.room]
+	r.dirty, r.prev, r.next = true, l.last, nil
+	if l.last == nil {
+		l.first = r
+	} else {
+		l.last.next = r
+	}
+	l.last = r
+	l.n++
+	d[r.room] = l
+}
+
+func (d dirt) drop(r *record) {
+	if !r.dirty {
+		return
+	}
+	l := d[r.room]
+	if r.prev == nil {
+		l.first = r.next
+	} else {
+		r.prev.next = r.next
+	}
+	if r.next == nil {
+		l.last = r.prev
+	} else {
+		r.next.prev = r.prev
+	}
+	l.n--
+	r.dirty, r.prev, r.next = false, nil, nil
+	if l.n == 0 {
+		delete(d, r.room)
+	} else {
+		d[r.room] = l
+	}
+}
+
 func newTable(grace time.Duration, underflows *atomic.Uint64) *table {
-	return &table{grace: grace, underflows: underflows, records: map[key]*record{}, dirty: map[*record]struct{}{}}
+	return &table{grace: grace, underflows: underflows, records: map[key]*record{}, dirty: dirt{}, held: map[*record]struct{}{}}
 }
 
 // add changes k's count by d. A count never falls under zero.
@@ -62,6 +122,9 @@ func (t *table) add(k key, d int64) {
 	}
 	r.n += d
 	t.sockets += d
+	if d < 0 && t.hold > 0 {
+		r.fell, r.ripe = time.Now(), false
+	}
 	t.touch(r)
 }
 
@@ -69,13 +132,35 @@ func (t *table) add(k key, d int64) {
 func (t *table) touch(r *record) {
 	switch {
 	case r.inFlight: // settle decides
+	case t.hold > 0 && r.n < r.stored && !r.unsure && !r.known && !r.ripe:
+		t.dirty.drop(r)
+		t.held[r] = struct{}{}
+		return
 	case r.n != r.stored || r.unsure:
-		t.dirty[r] = struct{}{}
+		t.dirty.put(r)
 	default:
-		delete(t.dirty, r)
+		t.dirty.drop(r)
 		if r.n == 0 && r.left.IsZero() {
 			delete(t.records, r.key)
 		}
+	}
+	delete(t.held, r)
+}
+
+// ripen lets the counts be written that have been low for as long as they are held back.
+func (t *table) ripen(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var due []*record
+	for r := range t.held {
+		if now.Sub(r.fell) >= t.hold {
+			due = append(due, r)
+		}
+	}
+	slices.SortFunc(due, func(a, b *record) int { return a.fell.Compare(b.fell) })
+	for _, r := range due {
+		r.ripe = true
+		t.touch(r)
 	}
 }
 
@@ -83,26 +168,33 @@ func (t *table) touch(r *record) {
 type change struct {
 	rec   *record
 	n     int64
+	ripe  bool // its falling was held back
 	known bool
 	fresh bool // Redis may see it come: an announcement may be due
 }
 
-// take returns up to limit changes, which settle has to be called with. With hold, members that are new are left for
+// take returns up to limit changes, a room's together, which settle has to be called with. With hold, members that are new are left for
 // later: other nodes may not yet have said again that the user is there.
 func (t *table) take(limit int, hold bool) []change {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	taken := make([]change, 0, min(limit, len(t.dirty)))
-	for r := range t.dirty {
-		if len(taken) == limit {
-			break
+	var taken []change
+	for _, room := range t.dirty {
+		for r := room.first; r != nil; {
+			if len(taken) == limit {
+				return taken
+			}
+			at := r
+			r = r.next
+			if hold && at.n > 0 && at.stored == 0 && !at.known {
+				continue
+			}
+			at.inFlight = true
+			t.dirty.drop(at)
+			fresh := at.n > 0 && (at.stored == 0 || at.unsure) && !at.known
+			taken = append(taken, change{rec: at, n: at.n, ripe: at.ripe, known: at.known, fresh: fresh})
+			at.ripe = false
 		}
-		if hold && r.n > 0 && r.stored == 0 && !r.known {
-			continue
-		}
-		r.inFlight = true
-		delete(t.dirty, r)
-		taken = append(taken, change{rec: r, n: r.n, known: r.known, fresh: r.n > 0 && (r.stored == 0 || r.unsure) && !r.known})
 	}
 	return taken
 }
@@ -163,7 +255,7 @@ func (t *table) emptied(now time.Time) {
 			r.known = true
 		}
 		r.stored, r.unsure = 0, true
-		t.dirty[r] = struct{}{}
+		t.dirty.put(r)
 	}
 }
 
@@ -173,7 +265,7 @@ func (t *table) doubt() {
 	defer t.mu.Unlock()
 	for _, r := range t.records {
 		r.unsure = true
-		t.dirty[r] = struct{}{}
+		t.dirty.put(r)
 	}
 }
 
@@ -186,7 +278,7 @@ func (t *table) stranger(k key, stored int64) {
 	}
 	r := &record{key: k, stored: stored, unsure: true}
 	t.records[k] = r
-	t.dirty[r] = struct{}{}
+	t.dirty.put(r)
 }
 
 // total is the number of sockets counted.
@@ -194,4 +286,15 @@ func (t *table) total() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.sockets
+}
+
+// waiting is the number of changes to be written.
+func (t *table) waiting() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, room := range t.dirty {
+		n += room.n
+	}
+	return n
 }

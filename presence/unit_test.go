@@ -2,6 +2,7 @@ package presence
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -111,6 +112,41 @@ func TestTableForgetsWhatIsGone(t *testing.T) {
 	require.Zero(t, tb.total())
 }
 
+func TestTableTakesARoomTogetherInOrder(t *testing.T) {
+	var under atomic.Uint64
+	tb := newTable(time.Minute, &under)
+	for i := range 60 {
+		tb.add(key{fmt.Sprint("r", i%3), "client", fmt.Sprint("u", i)}, 1)
+	}
+	for _, gone := range []int{0, 30, 57} { // the first, one in the middle and the last of r0
+		tb.add(key{"r0", "client", fmt.Sprint("u", gone)}, -1)
+	}
+	require.Equal(t, 57, tb.waiting())
+	var rooms []string
+	last := map[string]int{}
+	for {
+		c := tb.take(10, false)
+		if len(c) == 0 {
+			break
+		}
+		for _, c := range c {
+			room := c.rec.room
+			if len(rooms) == 0 || rooms[len(rooms)-1] != room {
+				rooms = append(rooms, room)
+			}
+			var u int
+			_, err := fmt.Sscanf(c.rec.user, "u%d", &u)
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, u, last[room])
+			last[room] = u
+		}
+	}
+	require.Zero(t, tb.waiting())
+	require.Empty(t, tb.dirty)
+	require.Equal(t, map[string]int{"r0": 54, "r1": 58, "r2": 59}, last)
+	require.LessOrEqual(t, len(rooms), 8, "%v", rooms)
+}
+
 func TestTableWhoLeavesTwiceIsKeptOnce(t *testing.T) {
 	var under atomic.Uint64
 	tb := newTable(time.Minute, &under)
@@ -201,4 +237,49 @@ func BenchmarkConnectDisconnect(b *testing.B) {
 		tb.add(k, 1)
 		tb.add(k, -1)
 	}
+}
+
+func TestTableHoldsBackWhoWent(t *testing.T) {
+	var under atomic.Uint64
+	tb := newTable(time.Minute, &under)
+	tb.hold = 10 * time.Second
+	k := key{"r", "client", "u"}
+	write := func() []change {
+		taken := tb.take(10, false)
+		tb.settle(taken, applied, time.Now())
+		return taken
+	}
+	tb.add(k, 1)
+	require.Len(t, write(), 1, "coming is written at once")
+
+	tb.add(k, -1)
+	require.Empty(t, write())
+	tb.add(k, 1)
+	tb.ripen(time.Now().Add(time.Hour))
+	require.Empty(t, write(), "back in time costs nothing")
+	require.Empty(t, tb.held)
+
+	tb.add(k, -1)
+	tb.ripen(time.Now().Add(9 * time.Second))
+	require.Empty(t, write())
+	tb.ripen(time.Now().Add(11 * time.Second))
+	gone := write()
+	require.Len(t, gone, 1)
+	require.Zero(t, gone[0].n)
+	require.True(t, gone[0].ripe, "so its grace is the shorter one")
+	require.Empty(t, tb.held)
+
+	tb.add(k, 1)
+	write()
+	tb.add(k, -1)
+	tb.emptied(time.Now())
+	gone = write()
+	require.Len(t, gone, 1, "what Redis may not know is not held back")
+	require.False(t, gone[0].ripe)
+
+	tb.add(k, 1)
+	taken := tb.take(10, false)
+	tb.add(k, -1)
+	tb.settle(taken, unknown, time.Now())
+	require.Len(t, write(), 1, "nor what it may have")
 }

@@ -32,7 +32,11 @@ func (p *Presence) Lead() bool {
 
 // Gone says that the node with this identity has ended: Redis says so, or a fresh list of nodes does not have it.
 func (p *Presence) Gone(identity string) bool {
-	v := p.view.Load()
+	return p.gone(p.view.Load(), identity)
+}
+
+// gone is Gone by one reading.
+func (p *Presence) gone(v *view, identity string) bool {
 	if v == nil || identity == p.cfg.Node || time.Since(v.at) > p.cfg.HeartbeatDead/2 {
 		return false
 	}
@@ -41,6 +45,16 @@ func (p *Presence) Gone(identity string) bool {
 	}
 	// Just emptied or just started, Redis doesn't have everyone yet; nor a node that is just starting.
 	return v.at.Sub(v.calm) >= p.cfg.ReconnectGrace && v.now-incarnation(identity) > p.cfg.HeartbeatDead.Milliseconds()
+}
+
+// Expired says that the node with this identity ended longer than Config.Window ago.
+func (p *Presence) Expired(identity string) bool {
+	v := p.view.Load()
+	if !p.gone(v, identity) {
+		return false
+	}
+	e, ok := v.nodes[identity]
+	return !ok || v.now-e.Ended > p.cfg.Window.Milliseconds()
 }
 
 // incarnation returns the start time in an identity, in ms, 0 if there is none.

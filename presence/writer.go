@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +32,21 @@ type writer struct {
 	holdUntil    time.Time // until then, new room members wait: other nodes have to say first who was there
 	failures     int       // in a row
 	notBefore    time.Time // the next attempt after a failure
+	gathering    int       // how many flushes are left out yet, since changes come fast
 }
+
+// While changes come fast, more of them are gathered: every call costs Redis some commands for each hash it touches.
+const (
+	gather = 3  // flushes of which only the last is made
+	busy   = 20 // changes that one flush has written, from which on they come fast
+)
+
+// grace is how long user_left waits: a user who is back in time may be written as late as changes are gathered.
+func (c Config) grace() time.Duration { return c.LeaveGrace + gather*c.FlushEvery }
+
+// hold is the part of the grace for which a room member's going is not even written: who is back on this node by then
+// costs nothing.
+func (c Config) hold() time.Duration { return c.LeaveGrace / 10 * 9 }
 
 func newWriter(p *Presence) *writer {
 	roles := make([]string, len(p.cfg.Roles))
@@ -62,6 +77,7 @@ func (w *writer) run(ctx context.Context) {
 			w.marked, w.written = 0, 0
 		}
 		w.p.rooms.forget(time.Now())
+		w.p.rooms.ripen(time.Now())
 		if now := time.Now(); now.After(w.notBefore) && !w.early(now) {
 			w.report(ctx, w.step(ctx))
 		}
@@ -99,8 +115,15 @@ func (w *writer) step(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := w.drain(ctx); err != nil {
+	if w.gathers() {
+		return nil
+	}
+	n, err := w.drain(ctx)
+	if err != nil {
 		return err
+	}
+	if n >= busy {
+		w.gathering = gather - 1
 	}
 	if w.written != w.reg {
 		w.written = w.reg
@@ -113,20 +136,36 @@ func (w *writer) step(ctx context.Context) error {
 	return nil
 }
 
+// gathers says that this flush is left out. A full call of changes, or the whole state, is never held back.
+func (w *writer) gathers() bool {
+	if w.gathering == 0 {
+		return false
+	}
+	w.gathering--
+	size := w.p.cfg.ReapBatch
+	if w.written != w.reg || w.p.users.waiting() >= size || w.p.rooms.waiting() >= size {
+		w.gathering = 0
+		return false
+	}
+	return true
+}
+
 // drain writes what has changed until less than a full call is left, which waits for the next flush: a steady trickle
-// is gathered, and holds nothing up. Users go before any room members, since /stats tells of them.
-func (w *writer) drain(ctx context.Context) error {
+// is gathered, and holds nothing up. Users go before any room members, since /stats tells of them. It returns how many it wrote.
+func (w *writer) drain(ctx context.Context) (written int, err error) {
 	for {
 		users, err := w.write(ctx, w.p.users, w.flushUsers)
 		if err != nil {
-			return err
+			return written, err
 		}
+		written += users
 		if users == w.p.cfg.ReapBatch {
 			continue
 		}
 		members, err := w.write(ctx, w.p.rooms, w.flushRooms)
+		written += members
 		if err != nil || members < w.p.cfg.ReapBatch {
-			return err
+			return written, err
 		}
 	}
 }
@@ -260,7 +299,11 @@ func (w *writer) flushUsers(ctx context.Context, changes []change) (outcome, err
 func (w *writer) flushRooms(ctx context.Context, changes []change) (outcome, error) {
 	k := &w.p.keys
 	b := newBatch(len(changes), k.nodes, k.nodeRooms(w.p.cfg.Node), k.leaving, k.log)
-	b.add(w.p.cfg.Node, w.p.seq.Add(1), w.reg, w.roles, w.p.cfg.LeaveGrace.Milliseconds())
+	grace := w.p.cfg.grace()
+	if !slices.ContainsFunc(changes, func(c change) bool { return c.n == 0 && !c.ripe }) {
+		grace -= w.p.cfg.hold()
+	}
+	b.add(w.p.cfg.Node, w.p.seq.Add(1), w.reg, w.roles, grace.Milliseconds())
 	for _, c := range changes {
 		var entry []string
 		if c.fresh {

@@ -61,3 +61,47 @@ func TestUsersGoBeforeRoomMembers(t *testing.T) {
 }
 
 func (p *Presence) enterRoom(user string) { p.Join(Member{"r1", user, "client"}) }
+
+func TestWhileChangesComeFastTheyAreGathered(t *testing.T) {
+	flushes := 0
+	p, w, ctx := newStepped(t, func(*Presence, bool) { flushes++ })
+	p.cfg.ReapBatch = 500
+	come := func(from, n int) {
+		for i := range n {
+			p.Connect(fmt.Sprint("u", from+i), "client")
+		}
+	}
+	step := func(want int, why string) {
+		t.Helper()
+		flushes = 0
+		require.NoError(t, w.step(ctx))
+		require.Equal(t, want, flushes, why)
+	}
+	come(0, busy)
+	step(1, "the whole state")
+	come(100, busy-1)
+	step(0, "left out")
+	step(0, "left out")
+	step(1, "the last of three")
+	come(200, busy)
+	step(1, "few changes do not wait")
+	require.Positive(t, w.gathering)
+	w.marked, w.written = 0, 0
+	step(1, "nor does the whole state")
+	come(300, 1)
+	step(0, "left out")
+	come(1000, 499)
+	step(1, "a full call does not wait")
+}
+
+func TestUserLeftWaitsOutTheGathering(t *testing.T) {
+	p, w, ctx := newStepped(t, func(*Presence, bool) {})
+	p.cfg.LeaveGrace = time.Millisecond
+	p.enterRoom("u")
+	require.NoError(t, w.step(ctx))
+	before := p.deps.Redis.Time(ctx).Val()
+	p.Leave(Member{"r1", "u", "client"})
+	require.NoError(t, w.step(ctx))
+	due := p.deps.Redis.ZScore(ctx, p.keys.leaving, "r1|client|u").Val()
+	require.GreaterOrEqual(t, int64(due), before.Add(gather*p.cfg.FlushEvery).UnixMilli())
+}

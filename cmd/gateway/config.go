@@ -84,11 +84,14 @@ type Config struct {
 	PingTimeout      time.Duration `env:"PING_TIMEOUT"       envDefault:"20s"`
 	MaxPayload       int           `env:"MAX_PAYLOAD"        envDefault:"100000"`
 
-	RecoveryWindow time.Duration `env:"RECOVERY_WINDOW"  envDefault:"2m"`
-	LogMaxEntries  int64         `env:"LOG_MAX_ENTRIES"  envDefault:"500000"`
-	DeadMaxEntries int64         `env:"DEAD_MAX_ENTRIES" envDefault:"100000"`
-	GrantTTL       time.Duration `env:"GRANT_TTL"        envDefault:"720h"`
-	DedupeTTL      time.Duration `env:"DEDUPE_TTL"       envDefault:"10m"`
+	RecoveryWindow    time.Duration `env:"RECOVERY_WINDOW"     envDefault:"2m"`
+	RecoveryMaxEvents int           `env:"RECOVERY_MAX_EVENTS" envDefault:"10000"`
+	RingMaxEntries    int           `env:"RING_MAX_ENTRIES"    envDefault:"100000"`
+	RingMaxBytes      int           `env:"RING_MAX_BYTES"      envDefault:"67108864"`
+	LogMaxEntries     int64         `env:"LOG_MAX_ENTRIES"     envDefault:"500000"`
+	DeadMaxEntries    int64         `env:"DEAD_MAX_ENTRIES"    envDefault:"100000"`
+	GrantTTL          time.Duration `env:"GRANT_TTL"           envDefault:"720h"`
+	DedupeTTL         time.Duration `env:"DEDUPE_TTL"          envDefault:"10m"`
 
 	AdminAPIKey secret `env:"ADMIN_API_KEY"`
 	MetricsPort int    `env:"METRICS_PORT"  envDefault:"0"`

@@ -41,8 +41,16 @@ func (c Config) adapterConfig(identity string) adapter.Config {
 	a.UID = identity
 	a.LogMaxAge = c.logMaxAge()
 	a.LogMaxEntries = c.LogMaxEntries
-	// A quiet log keeps a position only if one is written more often than the log is trimmed.
-	a.PositionEvery = min(a.PositionEvery, a.LogMaxAge/4)
+	a.RecoveryWindow = c.RecoveryWindow
+	a.SessionTimeout = min(a.SessionTimeout, c.ConnectTimeout/5)
+	a.CloseDelay = min(a.CloseDelay, c.RecoveryWindow/4)
+	a.SessionTTL = max(a.SessionTTL, c.RecoveryWindow)
+	a.RecoveryMaxEvents = c.RecoveryMaxEvents
+	a.RingMaxEntries = c.RingMaxEntries
+	a.RingMaxBytes = c.RingMaxBytes
+	a.SyncAfter = min(a.SyncAfter, c.RecoveryWindow/2)
+	// With SyncAfter, so that the offset of a quiet client is still in the log at its window's end.
+	a.PositionEvery = min(a.PositionEvery, a.LogMaxAge/8)
 	a.Sharded = c.RedisMode == redisCluster
 	return a
 }
@@ -111,7 +119,7 @@ func (c Config) nodeConfig() node.Config {
 	n.PingInterval = c.PingInterval
 	n.PingTimeout = c.PingTimeout
 	n.ConnectTimeout = c.ConnectTimeout
-	n.AdmitTimeout = c.ConnectTimeout * 8 / 10
+	n.AdmitTimeout = c.ConnectTimeout * 7 / 10
 	n.MaxPayload = int64(c.MaxPayload)
 	n.Origins = c.CORSOrigins
 	n.DrainTimeout = c.DrainTimeout

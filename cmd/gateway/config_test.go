@@ -92,7 +92,8 @@ func TestDefaults(t *testing.T) {
 		SubscribePolicy: pairs{"admin": "any", "advisor": "any", "client": "granted"},
 		NodeName:        "n", AdvertiseAddr: "h:1",
 		WSMaxConnections: 10_000, ConnectTimeout: 10 * time.Second, PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second,
-		MaxPayload: 100_000, RecoveryWindow: 2 * time.Minute, LogMaxEntries: 500_000, DeadMaxEntries: 100_000, GrantTTL: 720 * time.Hour, DedupeTTL: 10 * time.Minute,
+		MaxPayload: 100_000, RecoveryWindow: 2 * time.Minute, RecoveryMaxEvents: 10_000, RingMaxEntries: 100_000, RingMaxBytes: 64 << 20,
+		LogMaxEntries: 500_000, DeadMaxEntries: 100_000, GrantTTL: 720 * time.Hour, DedupeTTL: 10 * time.Minute,
 	}
 	require.Equal(t, want, r.Config)
 }

@@ -22,6 +22,11 @@ import (
 // namespace is the one Socket.IO namespace that the gateway serves.
 const namespace = "/"
 
+var (
+	_ node.Sessions = (*adapter.Cluster)(nil)
+	_ node.Recovery = (*adapter.Recovery)(nil)
+)
+
 // parts are the pieces of one node. They know each other only through the functions given to them here.
 type parts struct {
 	cfg      Config
@@ -97,6 +102,7 @@ func (p *parts) buildVerifier(ctx context.Context, log *slog.Logger) (err error)
 func (p *parts) buildAdapter(_ context.Context, log *slog.Logger) (err error) {
 	p.cluster, err = adapter.New(p.cfg.adapterConfig(p.identity), adapter.Deps{
 		Redis: p.commands, Blocking: p.entries, Lead: p.lead, Log: log,
+		Expired: func(identity string) bool { return p.presence.Expired(identity) },
 		OnGap: func(reason string) {
 			p.log.Error("events were missed; closing all sockets", "reason", reason)
 			p.node.CloseAll()
@@ -121,8 +127,8 @@ func (p *parts) buildNode(_ context.Context, log *slog.Logger) error {
 	}
 	p.grants = auth.NewGrants(p.commands, p.cfg.RedisPrefix, log)
 	p.node, err = node.New(p.cfg.nodeConfig(), node.Deps{
-		Adapter: p.cluster, Verifier: p.verifier, Grants: p.grants,
-		Policy: p.cfg.subscribePolicy(), Presence: p.presence, Budget: budget, Log: log,
+		Adapter: p.cluster, Verifier: p.verifier, Grants: p.grants, Policy: p.cfg.subscribePolicy(), Presence: p.presence,
+		Sessions: p.cluster, Budget: budget, Log: log,
 	})
 	return err
 }

@@ -70,7 +70,10 @@ var variables = []variable{
 	{Name: "PING_TIMEOUT", Example: "20s", Doc: "How long it may take to answer. 1s to 5m."},
 	{Name: "MAX_PAYLOAD", Example: "100000", Doc: "Bytes of the largest message from a client. 1,024 to 16,777,216."},
 
-	{Name: "RECOVERY_WINDOW", Group: "Events", Example: "2m", Doc: "How far back the log reaches at least: it is kept twice as long. 1s to 1h."},
+	{Name: "RECOVERY_WINDOW", Group: "Events", Example: "2m", Doc: "How long after the loss of its connection or node a client gets what it missed. The log is kept twice as long. 1s to 1h."},
+	{Name: "RECOVERY_MAX_EVENTS", Example: "10000", Doc: "Events that a returning client may have missed; with more it starts afresh. 1 to 50,000."},
+	{Name: "RING_MAX_ENTRIES", Example: "100000", Doc: "Entries of the log that a node holds in memory for returning clients; older ones are read from Redis. 100 to 10,000,000."},
+	{Name: "RING_MAX_BYTES", Example: "67108864", Doc: "Bytes of the same. 1,048,576 to 17,179,869,184."},
 	{Name: "LOG_MAX_ENTRIES", Example: "500000", Doc: "Entries of the log at most, whatever the window. 1,000 or more."},
 	{Name: "DEAD_MAX_ENTRIES", Example: "100000", Doc: "Dead letters kept at most; the oldest go. 1,000 or more."},
 	{Name: "GRANT_TTL", Example: "720h", Doc: "How long a grant to a solicitud's room lasts after it was last given. 1m or more."},

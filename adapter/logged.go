@@ -1,0 +1,55 @@
+package adapter
+
+import (
+	"github.com/redis/go-redis/v9"
+)
+
+// decode fills in what a ring needs of the entry, and returns the entry itself; one without a namespace is a position
+// and nothing else. After an error l is a position, too.
+func (l *logged) decode(values map[string]any) (entry, error) {
+	src, sourced := values[fieldSrc].(string)
+	if nsp, _ := values[fieldNsp].(string); nsp == "" {
+		l.resets = src == sourceReset && len(values) == 1
+		return entry{}, nil
+	}
+	if sourced {
+		source, err := parseStreamID(src)
+		if err != nil {
+			return entry{}, err
+		}
+		l.source = source
+	}
+	e, err := decodeEntry(values)
+	if err != nil {
+		return entry{}, err
+	}
+	e.id = l.id
+	l.nsp, l.opts = e.nsp, e.opts
+	switch e.kind {
+	case typeBroadcast:
+		// As with Node: what wants an answer or may be lost is not recovered.
+		if !e.opts.Flags.Volatile && e.packet.id == nil {
+			e.packet.offset = l.id
+		}
+		l.frame = newFrame(e.nsp, e.packet, e.opts.Flags)
+	case typeDisconnect:
+		l.kicks = true
+	default:
+	}
+	return e, nil
+}
+
+// replayed reports whether the entry means something to a client that was away.
+func (l *logged) replayed() bool { return l.kicks || l.frame != nil && !l.frame.id.isZero() }
+
+// loggedOf decodes an entry for replay only; nil if it has no id of ours.
+func loggedOf(message redis.XMessage) *logged {
+	id, err := parseStreamID(message.ID)
+	if err != nil {
+		return nil
+	}
+	l := &logged{id: id}
+	// A faulty entry was counted by the reader, and leaves its position.
+	_, _ = l.decode(message.Values)
+	return l
+}

@@ -1,0 +1,434 @@
+package adapter
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/zishang520/socket.io/servers/socket/v3"
+)
+
+// ErrSessionLost is returned for a session that has ended, or that a newer connection of its client has taken over.
+var ErrSessionLost = errors.New("adapter: the session is not this connection's any more")
+
+// ErrUnavailable is returned when Redis did not answer in time; the attempt may be repeated.
+var ErrUnavailable = errors.New("adapter: sessions cannot be reached")
+
+const (
+	// maxUnsaved bounds the sessions that wait to be written; the end of one more is not written but left to its TTL.
+	maxUnsaved = 1 << 17
+	minPid     = 16
+	maxPid     = 64
+)
+
+// record is a session as Redis holds it.
+type record struct {
+	Owner string `json:"owner"`
+	// Gen rises with every connection that takes the session over; the highest one owns it.
+	Gen int64 `json:"gen"`
+	// Sid is the socket, so that a repeated takeover is recognised.
+	Sid  string `json:"sid"`
+	User string `json:"user"`
+	// Rooms holds, of each room, the position from which on the socket was in it.
+	Rooms map[string]string `json:"rooms,omitempty"`
+	// Closed says that the connection was lost; the key's TTL is the rest of the recovery window.
+	Closed bool `json:"closed,omitempty"`
+	// Ended says that the session must not be recovered: its client left or was sent away.
+	Ended bool `json:"ended,omitempty"`
+}
+
+// roomsSince is Rooms with its positions parsed; a damaged one counts as "from the beginning".
+func (r record) roomsSince() map[string]streamID {
+	rooms := make(map[string]streamID, len(r.Rooms))
+	for room, since := range r.Rooms {
+		rooms[room], _ = parseStreamID(since)
+	}
+	return rooms
+}
+
+type sessionState int
+
+const (
+	sessionTaken  sessionState = iota // taken over by a connection that is still being admitted
+	sessionLive                       // of a connected socket
+	sessionClosed                     // recoverable for the recovery window
+	sessionEnded                      // never recoverable
+)
+
+// session is one that this node owns: of a connected socket, or until its end is written.
+type session struct {
+	pid, sid, user string
+	gen            int64
+
+	sock    *socket.Socket    // the registry's mu; nil while it is only taken
+	state   sessionState      // the registry's mu
+	member  *member           // the registry's mu; nil unless live
+	rooms   map[string]string // the registry's mu; what is written while there is no member
+	queued  bool              // the registry's mu: it waits to be written
+	flying  bool              // the registry's mu: it is being written
+	saved   time.Time         // the registry's mu: when it was last written
+	closed  time.Time         // the registry's mu: when its connection was lost
+	waiters []waiter          // the registry's mu
+}
+
+// waiter is called once a session's present state is written, or with an error at its deadline. Further calls of done
+// do nothing.
+type waiter struct {
+	done     func(error)
+	deadline time.Time
+}
+
+// registry holds this node's sessions, and which of them have to be written.
+//
+// Lock order: the delivery lock, mu, a member's mu.
+type registry struct {
+	mu      sync.Mutex
+	byPid   map[string]*session          // mu
+	bySid   map[socket.SocketId]*session // mu; of the sockets that the library has not forgotten
+	unsaved []*session                   // mu; each once, oldest first
+	stale   int                          // mu; how many of unsaved have been forgotten
+	limit   int                          // of unsaved; maxUnsaved
+	orphans []waiter                     // mu; of sessions that were forgotten unwritten
+	// lately are the sessions whose loss is not yet to be written, oldest first. mu
+	lately []*session
+
+	wake chan struct{} // has a token when something is unsaved
+}
+
+func newRegistry() *registry {
+	return &registry{
+		byPid: make(map[string]*session), bySid: make(map[socket.SocketId]*session), limit: maxUnsaved,
+		wake: make(chan struct{}, 1),
+	}
+}
+
+// add makes s the session of its pid and forgets the older one of that pid, which it returns if it has a socket; or s
+// itself if that is the older one.
+func (r *registry) add(s *session) (older *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if older = r.byPid[s.pid]; older != nil {
+		if older.gen > s.gen {
+			return s
+		}
+		gone := older.state > sessionLive
+		r.drop(older)
+		if gone {
+			older = nil
+		}
+	}
+	r.byPid[s.pid] = s
+	if s.state <= sessionLive {
+		r.bySid[socket.SocketId(s.sid)] = s
+	}
+	return older
+}
+
+// drop forgets a session. For holders of mu.
+func (r *registry) drop(s *session) {
+	s.state = sessionEnded
+	if s.queued && r.byPid[s.pid] == s {
+		r.stale++
+	}
+	r.orphans = append(r.orphans, s.waiters...)
+	s.waiters = nil
+	if len(r.orphans) > 0 {
+		r.signal()
+	}
+	if r.byPid[s.pid] == s {
+		delete(r.byPid, s.pid)
+	}
+	if r.bySid[socket.SocketId(s.sid)] == s {
+		delete(r.bySid, socket.SocketId(s.sid))
+	}
+}
+
+// save queues a session to be written. For holders of mu.
+func (r *registry) save(s *session) (dropped bool) {
+	// A session that must not come back is given more room than those that could, and are only kept too long.
+	if n := len(r.unsaved) - r.stale; s.state == sessionClosed && n > r.limit || s.state == sessionEnded && n > 2*r.limit {
+		r.drop(s)
+		r.compact()
+		return true
+	}
+	if s.queued {
+		return false
+	}
+	s.queued = true
+	r.unsaved = append(r.unsaved, s)
+	r.signal()
+	return false
+}
+
+// compact lets go of forgotten sessions once there are many of them in the queue. For holders of mu.
+func (r *registry) compact() {
+	if r.stale <= r.limit {
+		return
+	}
+	r.unsaved = slices.DeleteFunc(r.unsaved, func(s *session) bool { return r.byPid[s.pid] != s })
+	r.stale = 0
+}
+
+func (r *registry) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// touch has a live socket's session written, since its rooms changed.
+func (r *registry) touch(sid socket.SocketId) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.bySid[sid]; s != nil && s.state == sessionLive {
+		r.save(s)
+	}
+}
+
+// wait has done called when what has changed of the socket's session by now is written; at once, with ErrSessionLost, if
+// it has none any more.
+func (r *registry) wait(sid socket.SocketId, w waiter) {
+	r.mu.Lock()
+	s := r.bySid[sid]
+	if s == nil || s.state != sessionLive {
+		// What the socket joins from now on does not get into its session.
+		r.mu.Unlock()
+		w.done(ErrSessionLost)
+		return
+	}
+	s.waiters = append(s.waiters, w)
+	r.save(s)
+	r.mu.Unlock()
+}
+
+// finish closes or ends a socket's session; one that was closed may still end. It reports whether the socket had one
+// that could not be queued to be written.
+func (r *registry) finish(sid socket.SocketId, state sessionState) (dropped bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.bySid[sid]
+	if s == nil || s.state >= state {
+		return false
+	}
+	if s.member != nil {
+		s.rooms, s.member = s.member.roomsSince(), nil
+	}
+	s.state = state
+	if state == sessionClosed {
+		s.closed = time.Now()
+		if !s.queued && len(r.lately) < r.limit {
+			r.lately = append(r.lately, s)
+			return false
+		}
+	}
+	return r.save(s)
+}
+
+// ripen has the losses written that are older than t: what Redis holds until then tells of a live socket, which is
+// recoverable as well, and a client that is back by then costs one write less.
+func (r *registry) ripen(t time.Time) (dropped int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for ; n < len(r.lately) && !r.lately[n].closed.After(t); n++ {
+		s := r.lately[n]
+		if s.state == sessionClosed && r.byPid[s.pid] == s && r.save(s) {
+			dropped++
+		}
+	}
+	r.lately = slices.Delete(r.lately, 0, n)
+	return dropped
+}
+
+// leave ends the hold of a socket that is being forgotten: for good if it was connected, since a lost connection would
+// have been told of before; a connection that was still being admitted leaves its session to the next one.
+func (r *registry) leave(sid socket.SocketId) (dropped bool) {
+	r.mu.Lock()
+	state := sessionClosed
+	if s := r.bySid[sid]; s != nil && s.state == sessionLive {
+		state = sessionEnded
+	}
+	r.mu.Unlock()
+	dropped = r.finish(sid, state)
+	r.mu.Lock()
+	delete(r.bySid, sid)
+	r.mu.Unlock()
+	return dropped
+}
+
+// resume makes a session that was taken over that of the connected socket. It is written again if the rooms are not
+// those that it was taken with. False means that the session has been lost meanwhile.
+func (r *registry) resume(sock *socket.Socket, m *member) bool {
+	rooms := m.roomsSince()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.bySid[sock.Id()]
+	if s == nil || s.state != sessionTaken {
+		return false
+	}
+	s.state, s.sock, s.member = sessionLive, sock, m
+	if !maps.Equal(rooms, s.rooms) {
+		r.save(s)
+	}
+	s.rooms = nil
+	return true
+}
+
+// local returns what this node knows of a session; ok is false if it owns none.
+func (r *registry) local(pid string) (state sessionState, unsaved, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.byPid[pid]
+	if s == nil {
+		return 0, false, false
+	}
+	return s.state, s.queued || s.flying, true
+}
+
+// waitPid is wait by pid; it calls done at once if the session is not owned here.
+func (r *registry) waitPid(pid string, w waiter) {
+	r.mu.Lock()
+	s := r.byPid[pid]
+	if s == nil {
+		r.mu.Unlock()
+		w.done(nil)
+		return
+	}
+	s.waiters = append(s.waiters, w)
+	r.save(s)
+	r.mu.Unlock()
+}
+
+// supersede forgets a session that a connection elsewhere has taken over with this generation, and returns it.
+func (r *registry) supersede(pid string, gen int64) *session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.byPid[pid]
+	if s == nil || s.gen >= gen {
+		return nil
+	}
+	r.drop(s)
+	return s
+}
+
+// endAll ends every session of this node.
+func (r *registry) endAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.byPid {
+		if s.state == sessionEnded {
+			continue
+		}
+		s.state, s.member, s.rooms = sessionEnded, nil, nil
+		r.save(s)
+	}
+}
+
+// refresh has every session written that was last written before t.
+func (r *registry) refresh(t time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.bySid {
+		if s.state == sessionLive && s.saved.Before(t) {
+			r.save(s)
+		}
+	}
+}
+
+// writing is a session taken to be written, as it was then.
+type writing struct {
+	s       *session
+	rec     record
+	state   sessionState
+	closed  time.Time
+	waiters []waiter
+}
+
+// take returns up to n sessions to write.
+func (r *registry) take(owner string, n int) []writing {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n = min(n, len(r.unsaved))
+	batch := make([]writing, 0, n)
+	for _, s := range r.unsaved[:n] {
+		s.queued = false
+		if r.byPid[s.pid] != s {
+			r.stale--
+			continue
+		}
+		rec := record{Owner: owner, Gen: s.gen, Sid: s.sid, User: s.user}
+		switch {
+		case s.state == sessionEnded:
+			rec.Ended = true
+		case s.member != nil:
+			rec.Rooms = s.member.roomsSince()
+		default:
+			rec.Rooms, rec.Closed = maps.Clone(s.rooms), s.state == sessionClosed
+		}
+		batch = append(batch, writing{s: s, rec: rec, state: s.state, closed: s.closed, waiters: s.waiters})
+		s.waiters, s.flying = nil, true
+	}
+	r.unsaved = slices.Delete(r.unsaved, 0, n)
+	return batch
+}
+
+// giveBack queues a batch again that could not be written.
+func (r *registry) giveBack(batch []writing) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range batch {
+		w.s.flying = false
+		if r.byPid[w.s.pid] != w.s {
+			r.orphans = append(r.orphans, w.waiters...)
+			continue
+		}
+		w.s.waiters = append(w.waiters, w.s.waiters...)
+		r.save(w.s)
+	}
+}
+
+// settle notes that a session was written. It returns false if that found it to be another's; then it is forgotten.
+func (r *registry) settle(w writing, owned bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w.s.flying = false
+	if !owned || w.state >= sessionClosed && !w.s.queued {
+		r.drop(w.s)
+		return
+	}
+	w.s.saved = time.Now()
+}
+
+// overdue takes out the waiters whose time is over, and those whose session was forgotten.
+func (r *registry) overdue(now time.Time) (late, orphans []waiter) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	orphans, r.orphans = r.orphans, nil
+	for _, s := range r.unsaved {
+		s.waiters = slices.DeleteFunc(s.waiters, func(w waiter) bool {
+			if now.Before(w.deadline) {
+				return false
+			}
+			late = append(late, w)
+			return true
+		})
+	}
+	return late, orphans
+}
+
+// validPid keeps what a client calls its session out of keys unless it can be one.
+func validPid(pid string) bool {
+	if len(pid) < minPid || len(pid) > maxPid {
+		return false
+	}
+	for i := range len(pid) {
+		switch c := pid[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+)
+
+// fault is one way in which things go wrong, and what must hold nevertheless.
+type fault interface {
+	about() about
+	// inject does the harm and mends it, while events are written and clients are connected.
+	inject(ctx context.Context, s *scene) error
+	// check gives what this fault alone forbids and was seen, after everything has come to rest.
+	check(ctx context.Context, s *scene, r *result) []string
+}
+
+// about says what a fault is, what it needs and what its bounds are besides: nothing repeated, reordered, misdelivered
+// or lost, and recovered === socket.recovered.
+type about struct {
+	name, text string
+
+	stayConnected  bool // no client may be disconnected
+	allRecovered   bool // every reconnect must be a recovered one
+	lossWithNotice bool // loss is allowed where the client was told `recovered: false`
+	logMayLose     bool // the log need not hold every event, only none twice or out of order
+
+	clients   int            // 0: as many as asked for
+	wsOnly    bool           // no client polls
+	perWorker int            // clients of one Node process; 0: 100
+	load      load           // zero: the ordinary one
+	options   map[string]any // of the official client; nil: the ordinary ones
+	relay     bool           // gossip goes through the relay
+}
+
+// unchecked is for faults that forbid nothing of their own.
+type unchecked struct{}
+
+func (unchecked) check(context.Context, *scene, *result) []string { return nil }
+
+// faults are all there are, in the order of `-fault all`.
+func faults() []fault {
+	return []fault{
+		control{},
+		killNode{},
+		killTwo{},
+		rolling{},
+		cuts{},
+		redisRestart{},
+		redisAway{},
+		freeze{},
+		&gossipBlock{},
+		flush{},
+		&identity{},
+		lagging{},
+		aofCut{},
+		clientKill{},
+		outOfMemory{},
+		readOnly{},
+		&storm{},
+	}
+}

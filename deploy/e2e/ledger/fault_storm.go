@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	stormClients = 5000
+	// Redis commands that a recovering client may cost.
+	stormCommands = 5
+)
+
+// storm is a load balancer that restarts: everybody is dropped at once and comes back within 5 s.
+type storm struct {
+	commands int   // that Redis ran meanwhile, those of scripts included
+	back     int64 // ms until the last client was back
+}
+
+func (*storm) about() about {
+	return about{
+		name: "storm", text: "5,000 clients dropped at once and back within 5 s, at few Redis commands each",
+		allRecovered: true, clients: stormClients, wsOnly: true, perWorker: 1250,
+		load: load{rate: 2, pulse: 3 * time.Second},
+		// The stock client's back-off, spread over 4 s.
+		options: map[string]any{"reconnectionDelay": 2000, "reconnectionDelayMax": 4000, "randomizationFactor": 1},
+	}
+}
+
+func (st *storm) inject(ctx context.Context, s *scene) error {
+	if err := s.redis.direct.ConfigResetStat(ctx).Err(); err != nil {
+		return err
+	}
+	s.mark("everybody dropped")
+	dropped := time.Now().UnixMilli()
+	s.edge.cutAll()
+	gone := func() error {
+		if away := s.fleet.away(); away < stormClients/2 {
+			return fmt.Errorf("%w: only %d noticed", errUnwell, away)
+		}
+		return nil
+	}
+	if err := until(ctx, "clients notice", 10*time.Second, gone); err != nil {
+		return err
+	}
+	if err := s.back(ctx, backBound); err != nil {
+		return err
+	}
+	calls, err := s.redis.calls(ctx)
+	if err != nil {
+		return err
+	}
+	st.commands = 0
+	names := slices.SortedFunc(maps.Keys(calls), func(a, b string) int { return calls[b] - calls[a] })
+	for _, name := range names {
+		st.commands += calls[name]
+	}
+	s.fleet.look(func(records []*record) {
+		for _, c := range records {
+			st.back = max(st.back, c.sessions[len(c.sessions)-1].up-dropped)
+		}
+	})
+	s.notef("all were back after %d ms; Redis ran %d commands, %.2f per client", st.back, st.commands,
+		float64(st.commands)/stormClients)
+	for _, name := range names[:min(len(names), 10)] {
+		s.notef("  %s: %.2f per client", name, float64(calls[name])/stormClients)
+	}
+	return nil
+}
+
+func (st *storm) check(_ context.Context, _ *scene, r *result) []string {
+	var wrong []string
+	if st.commands >= stormCommands*stormClients {
+		wrong = append(wrong, fmt.Sprintf("%d Redis commands for %d clients", st.commands, stormClients))
+	}
+	if r.reconnects < stormClients {
+		wrong = append(wrong, fmt.Sprintf("only %d reconnects", r.reconnects))
+	}
+	return wrong
+}
+
+var commandCalls = regexp.MustCompile(`(?m)^cmdstat_(\S+?):calls=(\d+)`)
+
+// calls is how often Redis has run each command since its figures were reset, from scripts too.
+func (s *redisServer) calls(ctx context.Context) (map[string]int, error) {
+	info, err := s.direct.Info(ctx, "commandstats").Result()
+	if err != nil {
+		return nil, err
+	}
+	calls := map[string]int{}
+	for _, found := range commandCalls.FindAllStringSubmatch(info, -1) {
+		if calls[found[1]], err = strconv.Atoi(found[2]); err != nil {
+			return nil, err
+		}
+	}
+	return calls, nil
+}
