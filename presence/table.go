@@ -254,7 +254,7 @@ func (t *table) emptied(now time.Time) {
 		if r.stored > 0 || (!r.left.IsZero() && now.Sub(r.left) < t.grace) {
 			r.known = true
 		}
-		r.stored, r.unsure = 0, true
+		r.stored, r.unsure, r.ripe = 0, true, false
 		t.dirty.put(r)
 	}
 }

@@ -32,6 +32,7 @@ type writer struct {
 	holdUntil    time.Time // until then, new room members wait: other nodes have to say first who was there
 	failures     int       // in a row
 	notBefore    time.Time // the next attempt after a failure
+	failed       time.Time // when an attempt last failed
 	gathering    int       // how many flushes are left out yet, since changes come fast
 }
 
@@ -86,6 +87,9 @@ func (w *writer) run(ctx context.Context) {
 
 // report counts failures in a row, and logs their begin and end.
 func (w *writer) report(ctx context.Context, err error) {
+	if err != nil {
+		w.failed = time.Now()
+	}
 	switch {
 	case errors.Is(err, errUnregistered):
 		w.reg, w.nextBeat = 0, time.Time{}
@@ -296,14 +300,21 @@ func (w *writer) flushUsers(ctx context.Context, changes []change) (outcome, err
 	return applied, nil
 }
 
+// graceLeft is how much of the grace those have who go by these changes. After an outage it is all of it: where they are
+// now may have to be written yet.
+func (w *writer) graceLeft(changes []change) time.Duration {
+	cfg := &w.p.cfg
+	if time.Since(w.failed) < cfg.grace() ||
+		slices.ContainsFunc(changes, func(c change) bool { return c.n == 0 && !c.ripe }) {
+		return cfg.grace()
+	}
+	return cfg.grace() - cfg.hold()
+}
+
 func (w *writer) flushRooms(ctx context.Context, changes []change) (outcome, error) {
 	k := &w.p.keys
 	b := newBatch(len(changes), k.nodes, k.nodeRooms(w.p.cfg.Node), k.leaving, k.log)
-	grace := w.p.cfg.grace()
-	if !slices.ContainsFunc(changes, func(c change) bool { return c.n == 0 && !c.ripe }) {
-		grace -= w.p.cfg.hold()
-	}
-	b.add(w.p.cfg.Node, w.p.seq.Add(1), w.reg, w.roles, grace.Milliseconds())
+	b.add(w.p.cfg.Node, w.p.seq.Add(1), w.reg, w.roles, w.graceLeft(changes).Milliseconds())
 	for _, c := range changes {
 		var entry []string
 		if c.fresh {

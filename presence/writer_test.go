@@ -97,6 +97,7 @@ func TestWhileChangesComeFastTheyAreGathered(t *testing.T) {
 func TestUserLeftWaitsOutTheGathering(t *testing.T) {
 	p, w, ctx := newStepped(t, func(*Presence, bool) {})
 	p.cfg.LeaveGrace = time.Millisecond
+	p.rooms.hold = 0
 	p.enterRoom("u")
 	require.NoError(t, w.step(ctx))
 	before := p.deps.Redis.Time(ctx).Val()
