@@ -140,11 +140,13 @@ func (c *cluster) launch(n *gateway) error {
 // ready waits until every running node is ready and sees all the others.
 func (c *cluster) ready(ctx context.Context) error {
 	return until(ctx, "nodes ready and known to each other", startBound, func() error {
-		up := c.up()
-		for _, n := range up {
+		for _, n := range c.nodes {
 			if fault := n.fault(); fault != "" {
 				return fmt.Errorf("%w: %s", errUnwell, fault)
 			}
+		}
+		up := c.up()
+		for _, n := range up {
 			if status, err := n.get(ctx, "/health/ready", nil); err != nil || status != http.StatusOK {
 				return fmt.Errorf("%w: %s ready: %d %w", errUnwell, n.name, status, err)
 			}

@@ -10,7 +10,7 @@ import (
 type lagging struct{}
 
 func (lagging) about() about {
-	return about{name: "lagging", text: "clients of a killed node reconnect to one whose reader is 700 ms behind", allRecovered: true}
+	return about{name: "lagging", text: "clients of killed nodes reconnect to the one that is left, whose reader is 700 ms behind", allRecovered: true}
 }
 
 func (lagging) inject(ctx context.Context, s *scene) error {
@@ -21,8 +21,10 @@ func (lagging) inject(ctx context.Context, s *scene) error {
 	if err := pause(ctx, 4*time.Second); err != nil {
 		return err
 	}
-	if err := s.killed(s.nodes[0]); err != nil {
-		return err
+	for _, n := range s.nodes[:slow] {
+		if err := s.killed(n); err != nil {
+			return err
+		}
 	}
 	if err := pause(ctx, 6*time.Second); err != nil {
 		return err
@@ -33,7 +35,12 @@ func (lagging) inject(ctx context.Context, s *scene) error {
 	if err := s.redis.heal(ctx); err != nil {
 		return err
 	}
-	return s.relaunch(ctx, s.nodes[0])
+	for _, n := range s.nodes[:slow] {
+		if err := s.relaunch(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (lagging) check(_ context.Context, s *scene, _ *result) []string {

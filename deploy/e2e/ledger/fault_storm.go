@@ -55,7 +55,7 @@ func (st *storm) inject(ctx context.Context, s *scene) error {
 	if err != nil {
 		return err
 	}
-	st.commands = 0
+	st.commands, st.back = 0, 0
 	names := slices.SortedFunc(maps.Keys(calls), func(a, b string) int { return calls[b] - calls[a] })
 	for _, name := range names {
 		st.commands += calls[name]

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -125,12 +126,15 @@ func (p *process) fault() string {
 	return ""
 }
 
+// handedOut are the ports that freePort has given: who got one may not use it yet, and uses it again after a restart.
+var handedOut sync.Map
+
 // freePort gives a port that is free for TCP and UDP on loopback, below the range from which the kernel takes those of
-// outgoing connections.
+// outgoing connections; none twice.
 func freePort() (int, error) {
 	for range 1000 {
 		port := 15_000 + rand.IntN(17_000) //nolint:gosec // not a secret
-		if bindable(port) {
+		if _, given := handedOut.LoadOrStore(port, struct{}{}); !given && bindable(port) {
 			return port, nil
 		}
 	}
