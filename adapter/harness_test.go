@@ -83,6 +83,26 @@ func startNode(t testing.TB, addr string, cfg Config, change ...func(*Deps)) *te
 
 func prepareNode(t testing.TB, addr string, cfg Config, change ...func(*Deps)) *testNode {
 	t.Helper()
+	n := prepareCluster(t, addr, cfg, change...)
+	n.serveWith(nil)
+	_ = n.io.On("connection", func(args ...any) {
+		s, _ := args[0].(*socket.Socket)
+		n.mu.Lock()
+		n.sockets[string(s.Id())] = s
+		n.mu.Unlock()
+		_ = s.On("join", func(args ...any) {
+			for _, room := range args {
+				s.Join(socket.Room(room.(string)))
+			}
+			_ = s.Emit("joined")
+		})
+	})
+	return n
+}
+
+// prepareCluster makes a node that serves nothing yet.
+func prepareCluster(t testing.TB, addr string, cfg Config, change ...func(*Deps)) *testNode {
+	t.Helper()
 	c := redisClients(t, addr)
 	n := &testNode{t: t, done: make(chan struct{}), sockets: make(map[string]*socket.Socket)}
 	deps := Deps{
@@ -97,24 +117,19 @@ func prepareNode(t testing.TB, addr string, cfg Config, change ...func(*Deps)) *
 	var err error
 	n.cluster, err = New(cfg, deps)
 	require.NoError(t, err)
+	return n
+}
+
+// serveWith starts the Socket.IO server; recovery is off if nil.
+func (n *testNode) serveWith(recovery socket.ConnectionStateRecoveryInterface) {
 	opts := socket.DefaultServerOptions()
 	opts.SetAdapter(n.cluster)
 	opts.SetPingInterval(time.Hour)
+	if recovery != nil {
+		opts.SetConnectionStateRecovery(recovery)
+	}
 	n.io = socket.NewServer(nil, opts)
-	_ = n.io.On("connection", func(args ...any) {
-		s, _ := args[0].(*socket.Socket)
-		n.mu.Lock()
-		n.sockets[string(s.Id())] = s
-		n.mu.Unlock()
-		_ = s.On("join", func(args ...any) {
-			for _, room := range args {
-				s.Join(socket.Room(room.(string)))
-			}
-			_ = s.Emit("joined")
-		})
-	})
 	n.http = httptest.NewServer(n.io.ServeHandler(nil))
-	return n
 }
 
 func (n *testNode) run() {

@@ -47,17 +47,17 @@ func (h *history) missed(ctx context.Context, q question, to streamID) ([]*logge
 		return nil, ErrUnavailable
 	}
 	var found []*logged
-	done := make(chan error, 1)
+	err := ErrUnavailable // should answering panic
+	done := make(chan struct{})
 	h.c.tasks.spawn(func() {
 		defer func() { <-h.turn }()
+		defer close(done)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyTimeout)
 		defer cancel()
-		var err error
-		found, err = h.answer(ctx, q, to)
-		done <- err
+		h.c.guard("history", func() { found, err = h.answer(ctx, q, to) })
 	})
 	select {
-	case err := <-done:
+	case <-done:
 		return found, err
 	case <-ctx.Done():
 		return nil, ErrUnavailable
@@ -203,7 +203,7 @@ func (h *history) backTo(ctx context.Context, from, to streamID) ([]*logged, err
 
 func (h *history) decode(found []*logged, page []redis.XMessage) []*logged {
 	for _, message := range page {
-		if l := loggedOf(message); l != nil {
+		if l := h.c.loggedOf(message); l != nil {
 			found = append(found, l)
 		}
 	}

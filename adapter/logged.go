@@ -42,14 +42,14 @@ func (l *logged) decode(values map[string]any) (entry, error) {
 // replayed reports whether the entry means something to a client that was away.
 func (l *logged) replayed() bool { return l.kicks || l.frame != nil && !l.frame.id.isZero() }
 
-// loggedOf decodes an entry for replay only; nil if it has no id of ours.
-func loggedOf(message redis.XMessage) *logged {
+// loggedOf decodes an entry for replay only; nil if it has no id of ours. A faulty entry, which the reader counts, or has
+// counted, leaves its position.
+func (c *Cluster) loggedOf(message redis.XMessage) *logged {
 	id, err := parseStreamID(message.ID)
 	if err != nil {
 		return nil
 	}
 	l := &logged{id: id}
-	// A faulty entry was counted by the reader, and leaves its position.
-	_, _ = l.decode(message.Values)
+	c.guard("decoding", func() { _, _ = l.decode(message.Values) })
 	return l
 }

@@ -133,18 +133,25 @@ func TestRoomsJoinedInALostTailLoseNothing(t *testing.T) {
 	away.mustVisit(l, false)
 }
 
-// A room may well have been joined ahead of a node that is behind.
-func TestRoomsJoinedAheadOfANodeAreKept(t *testing.T) {
-	server := redistest.Start(t)
-	p := startProxy(t, server.Addr())
-	a := openLobby(t, server.Addr(), testConfig("a:1"))
+// oneBehind opens two nodes; the second one's reader has read "first" and is cut off from Redis until p lets it go on.
+func oneBehind(t *testing.T) (server *redistest.Server, a, b *lobby, p *proxy) {
+	t.Helper()
+	server = redistest.Start(t)
+	p = startProxy(t, server.Addr())
+	a = openLobby(t, server.Addr(), testConfig("a:1"))
 	a.tell("r", "first")
-	b := openLobby(t, server.Addr(), testConfig("b:1"), p.through())
-	v := newVisitor(t, "u", "r")
-	v.mustVisit(a, false)
+	b = openLobby(t, server.Addr(), testConfig("b:1"), p.through())
 	b.caughtUp(server.Client())
 	p.setCut(true)
 	eventually(t, "the reader is cut off", func() bool { return !b.cluster.Ready() })
+	return server, a, b, p
+}
+
+// A room may well have been joined ahead of a node that is behind.
+func TestRoomsJoinedAheadOfANodeAreKept(t *testing.T) {
+	server, a, b, p := oneBehind(t)
+	v := newVisitor(t, "u", "r")
+	v.mustVisit(a, false)
 	a.tell("elsewhere", "x")
 	a.caughtUp(server.Client())
 	v.emit("join", "late")
@@ -245,16 +252,9 @@ func TestWhatIsForEveryoneComesOnceAndInOrder(t *testing.T) {
 }
 
 func TestAKickBelowTheFloorIsOver(t *testing.T) {
-	server := redistest.Start(t)
-	p := startProxy(t, server.Addr())
-	a := openLobby(t, server.Addr(), testConfig("a:1"))
-	a.tell("r", "first")
-	b := openLobby(t, server.Addr(), testConfig("b:1"), p.through())
+	server, a, b, p := oneBehind(t)
 	v := newVisitor(t, "u", "r")
 	v.mustVisit(a, false)
-	b.caughtUp(server.Client())
-	p.setCut(true)
-	eventually(t, "the reader is cut off", func() bool { return !b.cluster.Ready() })
 	a.io.In(socket.Room("r")).DisconnectSockets(true)
 	v.expectGone()
 	v.mustVisit(a, false) // logged in again

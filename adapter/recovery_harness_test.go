@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -54,16 +53,10 @@ func openLobby(t testing.TB, addr string, cfg Config, change ...func(*Deps)) *lo
 
 func prepareLobby(t testing.TB, addr string, cfg Config, change ...func(*Deps)) *lobby {
 	t.Helper()
-	l := &lobby{testNode: prepareNode(t, addr, cfg, change...), served: make(map[string]*socket.Socket)}
-	l.http.Close()
-	l.io.Close(nil)
-	opts := socket.DefaultServerOptions()
-	opts.SetAdapter(l.cluster)
-	opts.SetPingInterval(time.Hour)
+	l := &lobby{testNode: prepareCluster(t, addr, cfg, change...), served: make(map[string]*socket.Socket)}
 	recovery := socket.DefaultConnectionStateRecovery()
 	recovery.SetSkipMiddlewares(false)
-	opts.SetConnectionStateRecovery(recovery)
-	l.io = socket.NewServer(nil, opts)
+	l.serveWith(recovery)
 	l.io.Use(func(s *socket.Socket, next func(*socket.ExtendedError)) {
 		go func() {
 			if err := l.admit(s); err != nil {
@@ -74,7 +67,6 @@ func prepareLobby(t testing.TB, addr string, cfg Config, change ...func(*Deps)) 
 		}()
 	})
 	_ = l.io.On("connection", func(args ...any) { l.serve(args[0].(*socket.Socket)) })
-	l.http = httptest.NewServer(l.io.ServeHandler(nil))
 	_ = l.io.Engine().On("connection", func(args ...any) { l.announced.Store(args[0].(engine.Socket).Id(), true) })
 	return l
 }

@@ -188,14 +188,22 @@ func (r *registry) touch(sid socket.SocketId) {
 }
 
 // wait has done called when what has changed of the socket's session by now is written; at once, with ErrSessionLost, if
-// it has none any more.
+// it has none any more: what the socket joins from now on does not get into it.
 func (r *registry) wait(sid socket.SocketId, w waiter) {
 	r.mu.Lock()
 	s := r.bySid[sid]
-	if s == nil || s.state != sessionLive {
-		// What the socket joins from now on does not get into its session.
+	if s != nil && s.state != sessionLive {
+		s = nil
+	}
+	r.await(s, w, ErrSessionLost)
+}
+
+// await has w called when s is written, or at once, with otherwise, if there is none. It lets go of mu, which the caller
+// holds.
+func (r *registry) await(s *session, w waiter, otherwise error) {
+	if s == nil {
 		r.mu.Unlock()
-		w.done(ErrSessionLost)
+		w.done(otherwise)
 		return
 	}
 	s.waiters = append(s.waiters, w)
@@ -208,7 +216,11 @@ func (r *registry) wait(sid socket.SocketId, w waiter) {
 func (r *registry) finish(sid socket.SocketId, state sessionState) (dropped bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.bySid[sid]
+	return r.end(r.bySid[sid], state)
+}
+
+// end is finish for holders of mu.
+func (r *registry) end(s *session, state sessionState) (dropped bool) {
 	if s == nil || s.state >= state {
 		return false
 	}
@@ -246,16 +258,13 @@ func (r *registry) ripen(t time.Time) (dropped int) {
 // have been told of before; a connection that was still being admitted leaves its session to the next one.
 func (r *registry) leave(sid socket.SocketId) (dropped bool) {
 	r.mu.Lock()
-	state := sessionClosed
-	if s := r.bySid[sid]; s != nil && s.state == sessionLive {
-		state = sessionEnded
-	}
-	r.mu.Unlock()
-	dropped = r.finish(sid, state)
-	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.bySid[sid]
 	delete(r.bySid, sid)
-	r.mu.Unlock()
-	return dropped
+	if s != nil && s.state == sessionLive {
+		return r.end(s, sessionEnded)
+	}
+	return r.end(s, sessionClosed)
 }
 
 // resume makes a session that was taken over that of the connected socket. It is written again if the rooms are not
@@ -287,18 +296,10 @@ func (r *registry) local(pid string) (state sessionState, unsaved, ok bool) {
 	return s.state, s.queued || s.flying, true
 }
 
-// waitPid is wait by pid; it calls done at once if the session is not owned here.
+// waitPid is wait by pid, for a session in any state; one that is not owned here has nothing to be written.
 func (r *registry) waitPid(pid string, w waiter) {
 	r.mu.Lock()
-	s := r.byPid[pid]
-	if s == nil {
-		r.mu.Unlock()
-		w.done(nil)
-		return
-	}
-	s.waiters = append(s.waiters, w)
-	r.save(s)
-	r.mu.Unlock()
+	r.await(r.byPid[pid], w, nil)
 }
 
 // supersede forgets a session that a connection elsewhere has taken over with this generation, and returns it.

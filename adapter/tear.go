@@ -30,7 +30,7 @@ func (r *reader) fill(ctx context.Context, newest []redis.XMessage) error {
 	defer c.deliverMu.Unlock()
 	c.ring.reset(oldest.before())
 	for _, message := range slices.Backward(entries) {
-		l := loggedOf(message)
+		l := c.loggedOf(message)
 		if l == nil {
 			continue
 		}

@@ -102,3 +102,13 @@ func TestAPollThatIsGivenUpBeforeItBeginsEnds(t *testing.T) {
 		}
 	}
 }
+
+func TestLargeAnswersAreWholeAndDoNotLoseTheNextPoll(t *testing.T) {
+	r := newRig(t, nil)
+	p := r.poll("client:c")
+	large := strings.Repeat("x", 64<<10)
+	for range 100 {
+		require.NoError(t, r.io.To("client").Emit("ev", large))
+		require.Equal(t, `42["ev","`+large+`"]`, p.get())
+	}
+}

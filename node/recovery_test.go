@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +21,7 @@ type sessionList struct {
 	log     []string // mu
 	openErr error
 	saveErr error
+	hold    chan error // if not nil, what saving comes to
 }
 
 func newSessionList() *sessionList { return &sessionList{} }
@@ -38,10 +38,17 @@ func (l *sessionList) forget() {
 	l.log = nil
 }
 
-func (l *sessionList) noted(what string) bool {
+func (l *sessionList) noted(what string) bool { return l.times(what) > 0 }
+
+func (l *sessionList) times(what string) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Contains(l.log, what)
+	for _, noted := range l.log {
+		if noted == what {
+			n++
+		}
+	}
+	return n
 }
 
 func (l *sessionList) Open(s *socket.Socket, user string, rooms []string, hello Hello) error {
@@ -62,6 +69,10 @@ func greet(s *socket.Socket, rooms []string, hello Hello, offset string) error {
 
 func (l *sessionList) Saved(_ *socket.Socket, done func(error)) {
 	l.note("saved")
+	if l.hold != nil {
+		go func() { done(<-l.hold) }()
+		return
+	}
 	done(l.saveErr)
 }
 
@@ -285,4 +296,20 @@ type granter func(ctx context.Context, solicitud, user string) (bool, error)
 
 func (g granter) Granted(ctx context.Context, solicitud, user string) (bool, error) {
 	return g(ctx, solicitud, user)
+}
+
+func TestASubscriptionThatAnotherOneUndidIsNotConfirmed(t *testing.T) {
+	list := newSessionList()
+	list.hold = make(chan error)
+	r := newRig(t, func(_ *Config, d *Deps) { d.Sessions = list })
+	c, _ := r.connect("client:c")
+	for id := range 2 {
+		c.send("42" + strconv.Itoa(id) + `["subscribe_solicitud",{"solicitud_id":"granted"}]`)
+	}
+	r.eventually("both wait", func() bool { return list.times("saved") == 2 })
+	list.hold <- errors.New("too late")
+	require.Contains(t, c.next(), `"code":"unavailable"`)
+	list.hold <- nil
+	require.Contains(t, c.next(), `"code":"unavailable"`, "the other one's failure took the socket out again")
+	require.Zero(t, r.presence.in("solicitud_granted"))
 }

@@ -95,12 +95,12 @@ func (f *fleet) startWorker(plan fleetPlan, people []person) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close() //nolint:errcheck // the child has its own
+	defer func() { _ = in.Close() }() // the child has its own
 	cmdOut, cmdIn, err := os.Pipe()
 	if err != nil {
 		return errors.Join(err, out.Close())
 	}
-	defer cmdOut.Close() //nolint:errcheck // the child has its own
+	defer func() { _ = cmdOut.Close() }() // the child has its own
 	name := fmt.Sprintf("worker%d", len(f.workers)+1)
 	p, err := spawn(spawnPlan{dir: plan.dir, name: name, in: cmdOut, out: in, cwd: filepath.Dir(plan.script)}, "node", plan.script)
 	if err != nil {

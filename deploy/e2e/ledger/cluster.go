@@ -195,7 +195,7 @@ func (n *gateway) get(ctx context.Context, path string, into any) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer res.Body.Close() //nolint:errcheck // read or not wanted
+	defer func() { _ = res.Body.Close() }() // read or not wanted
 	if into == nil {
 		return res.StatusCode, nil
 	}

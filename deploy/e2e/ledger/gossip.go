@@ -88,7 +88,7 @@ func (g *gossipRelay) streams(ctx context.Context, end *gossipEnd) {
 }
 
 func (g *gossipRelay) stream(ctx context.Context, end *gossipEnd, down *net.TCPConn) {
-	defer down.Close() //nolint:errcheck // nothing to lose
+	defer func() { _ = down.Close() }() // nothing to lose
 	stop := context.AfterFunc(ctx, func() { _ = down.Close() })
 	defer stop()
 	sender := g.owner(down.RemoteAddr())
@@ -101,7 +101,7 @@ func (g *gossipRelay) stream(ctx context.Context, end *gossipEnd, down *net.TCPC
 	if err != nil {
 		return
 	}
-	defer up.Close() //nolint:errcheck // nothing to lose
+	defer func() { _ = up.Close() }() // nothing to lose
 	stopUp := context.AfterFunc(ctx, func() { _ = up.Close() })
 	defer stopUp()
 	back := make(chan struct{})

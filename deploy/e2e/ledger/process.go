@@ -46,7 +46,7 @@ func spawn(plan spawnPlan, command string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()                                                   //nolint:errcheck // the child has its own descriptor
+	defer func() { _ = log.Close() }()                                  // the child has its own descriptor
 	p.cmd = exec.CommandContext(context.Background(), command, args...) //nolint:gosec // the harness's own choice
 	p.cmd.Dir = cmp.Or(plan.cwd, plan.dir)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, plan.env...)
@@ -115,7 +115,7 @@ func (p *process) fault() string {
 	if err != nil {
 		return err.Error()
 	}
-	defer log.Close() //nolint:errcheck // only read
+	defer func() { _ = log.Close() }() // only read
 	lines := bufio.NewScanner(log)
 	lines.Buffer(make([]byte, 0, 64<<10), 16<<20)
 	for lines.Scan() {
