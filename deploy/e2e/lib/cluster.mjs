@@ -46,8 +46,9 @@ export class Cluster {
 
   clients = [];
 
-  constructor({ nodes = 3, proxy = nodes > 1, redis = true, env = {} } = {}) {
-    Object.assign(this, { size: nodes, proxied: proxy, env, redisFirst: redis });
+  /** With `durable`, Redis has its data again after a restart. */
+  constructor({ nodes = 3, proxy = nodes > 1, redis = true, durable = false, env = {} } = {}) {
+    Object.assign(this, { size: nodes, proxied: proxy, env, redisFirst: redis, durable });
   }
 
   async start() {
@@ -64,7 +65,8 @@ export class Cluster {
   }
 
   async startRedis() {
-    const args = ['--port', this.redisPort, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+    const args = ['--port', this.redisPort, '--bind', '127.0.0.1', '--save', '', '--appendonly', this.durable ? 'yes' : 'no'];
+    if (this.durable) args.push('--appendfsync', 'always');
     this.redisProcess = this.processes.start('redis', 'redis-server', args.map(String));
     // It reconnects by itself when Redis is started again.
     this.redis ??= await until('redis connected', () => connectRedis(this.redisPort));
