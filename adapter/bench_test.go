@@ -44,7 +44,7 @@ func BenchmarkLocalBroadcast(b *testing.B) {
 	for i := range b.N {
 		e, err := decodeEntry(values)
 		require.NoError(b, err)
-		a.deliver(newFrame("/", e.packet, e.opts.Flags), e.opts)
+		a.deliver(delivery{frame: newFrame("/", e.packet, e.opts.Flags), opts: e.opts})
 		want := start + uint64(i+1)*members
 		eventually(b, "written", func() bool { return n.cluster.count.writes.Load() >= want })
 	}

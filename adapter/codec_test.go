@@ -261,7 +261,7 @@ func TestFramesAreWhatTheLibraryWouldWrite(t *testing.T) {
 		body.id = c.id
 		f := newFrame(c.nsp, body, flags{})
 		var texts []string
-		for _, p := range f.packets {
+		for _, p := range f.library().packets {
 			for range 2 { // each socket's reader is its own
 				all, err := io.ReadAll(p.Clone())
 				require.NoError(t, err)
@@ -270,8 +270,8 @@ func TestFramesAreWhatTheLibraryWouldWrite(t *testing.T) {
 			texts = append(texts, p.String())
 		}
 		require.Equal(t, encoded(packet), texts, name)
-		require.Equal(t, len(f.packets) == 1, f.opts.WsPreEncodedFrame != nil, name)
-		require.Equal(t, "ev", f.packet().Data.([]any)[0])
+		require.Equal(t, len(f.frames) == 1, f.library().opts.WsPreEncodedFrame != nil, name)
+		require.Equal(t, "ev", f.library().packet().Data.([]any)[0])
 	}
 }
 
@@ -386,14 +386,14 @@ func FuzzDecodeEntry(f *testing.F) {
 		}
 		// What is accepted is framed as a packet that a client's parser accepts.
 		fr := newFrame("/n", e.packet, e.opts.Flags)
-		text := fr.packets[0].String()
+		text := fr.library().packets[0].String()
 		require.True(t, utf8.ValidString(text))
 		decoder := parser.NewDecoder()
 		if len(e.packet.attachments) <= 10 {
 			require.NoError(t, decoder.Add(text), text)
 		}
 		decoder.Destroy()
-		fr.packet()
+		fr.library().packet()
 		_ = e.opts.Flags.timeout(time.Second)
 	})
 }

@@ -33,9 +33,10 @@ func TestABlockedSocketDelaysNobodyElseAndIsClosedInTheEnd(t *testing.T) {
 	require.Zero(t, n.cluster.Stats().SlowSockets)
 	m := n.cluster.adapterOf("/").table.list("r")
 	for _, m := range m {
-		m.out.mu.Lock()
-		m.out.progress = m.out.progress.Add(-2 * stuckAfter)
-		m.out.mu.Unlock()
+		box := m.out.Load()
+		box.mu.Lock()
+		box.progress = box.progress.Add(-2 * stuckAfter)
+		box.mu.Unlock()
 	}
 	n.publish("last", "r")
 	good.expect(append(want, events("last")...)...)

@@ -44,6 +44,9 @@ type reader struct {
 	// origin is an entry that was once the oldest of this log, 0-0 if none is known.
 	origin streamID
 	recent idRing
+	// behind says that the entries at hand were waiting to be read, lag how late they are.
+	behind bool
+	lag    lag
 }
 
 func newReader(c *Cluster) *reader { return &reader{c: c, count: c.cfg.ReadCount} }
@@ -136,6 +139,7 @@ func (r *reader) readAgain(ctx context.Context) error {
 		return r.settle(ctx)
 	}
 	r.attached(len(messages) < r.count)
+	r.behind = true
 	return r.handleAll(messages)
 }
 
@@ -156,7 +160,8 @@ func (r *reader) readNew(ctx context.Context) error {
 	if r.doubts(messages) {
 		return r.settle(ctx)
 	}
-	r.attached(len(messages) < r.count)
+	r.behind = len(messages) >= r.count
+	r.attached(!r.behind)
 	return r.handleAll(messages)
 }
 
@@ -201,6 +206,7 @@ func (r *reader) await(ctx context.Context) (messages []redis.XMessage, held boo
 }
 
 func (r *reader) handleAll(messages []redis.XMessage) error {
+	r.lag.tick()
 	for _, message := range messages {
 		if err := r.handle(message); err != nil {
 			return err
@@ -208,6 +214,9 @@ func (r *reader) handleAll(messages []redis.XMessage) error {
 	}
 	return nil
 }
+
+// late reports whether an entry is delivered late because of an outage, and not because of its receivers.
+func (r *reader) late(id streamID) bool { return r.lag.of(id) > lateAfter && r.behind }
 
 // setPosition publishes the position to the rest of the cluster membership.
 func (r *reader) setPosition(id streamID) {
@@ -271,7 +280,7 @@ func (r *reader) dispatch(l *logged, values map[string]any) (after func()) {
 	}
 	r.c.count.delivered.Add(1)
 	if e.kind == typeBroadcast {
-		a.deliver(l.frame, e.opts)
+		a.deliver(delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id)})
 		return nil
 	}
 	return func() { a.apply(e) }

@@ -32,7 +32,7 @@ func (l *logged) size() int {
 	const entry, place = 512, 64
 	n := entry + place*len(l.opts.Rooms)
 	if l.frame != nil {
-		n += l.frame.size
+		n += l.frame.size()
 	}
 	return n
 }

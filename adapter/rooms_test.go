@@ -11,6 +11,19 @@ import (
 	"github.com/zishang520/socket.io/servers/socket/v3"
 )
 
+// list returns a room's members.
+func (t *roomTable) list(name socket.Room) []*member {
+	t.walkMu.Lock()
+	defer t.walkMu.Unlock()
+	var found []*member
+	t.read(name, func(list []seat) {
+		for _, seat := range list {
+			found = append(found, seat.m)
+		}
+	})
+	return found
+}
+
 func visited(t *roomTable, o options) []string {
 	ids := make([]string, 0)
 	t.walk(o, func(m *member) { ids = append(ids, string(m.id)) })
@@ -78,14 +91,15 @@ func TestRoomsOfOneSocketChangedByManyAtOnce(t *testing.T) {
 	require.NotNil(t, m)
 	for i := range table.rooms {
 		for name, r := range table.rooms[i].byName {
-			require.Len(t, r.members, 1, name)
-			require.Contains(t, r.members, m, name)
-			require.Contains(t, m.rooms, name)
+			require.Len(t, r.list, 1, name)
+			require.Same(t, m, r.list[0].m, name)
+			require.Contains(t, m.rooms, r.list[0].place, name)
 		}
 	}
-	for name := range m.rooms {
-		require.Equal(t, []*member{m}, table.list(name))
+	for _, p := range m.rooms {
+		require.Equal(t, []*member{m}, table.list(p.room.name))
 	}
+	require.Equal(t, []*member{m}, table.selected(options{}))
 }
 
 func TestRoomsAgreeWithAModel(t *testing.T) {
