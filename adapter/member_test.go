@@ -11,6 +11,7 @@ import (
 )
 
 func TestABlockedSocketDelaysNobodyElseAndIsClosedInTheEnd(t *testing.T) {
+	needsLibraryConnections(t)
 	server := redistest.Start(t)
 	n := startNode(t, server.Addr(), testConfig("a:1"))
 	good, stuck := n.connect("r"), n.connect("r")
@@ -47,6 +48,7 @@ func TestABlockedSocketDelaysNobodyElseAndIsClosedInTheEnd(t *testing.T) {
 }
 
 func TestASocketThatWasHeldUpGetsEverythingInOrder(t *testing.T) {
+	needsLibraryConnections(t)
 	server := redistest.Start(t)
 	n := startNode(t, server.Addr(), testConfig("a:1"))
 	c := n.connect("r")

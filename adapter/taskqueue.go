@@ -28,13 +28,22 @@ func tasksReleasable() bool {
 // releaseTasks gives the spare memory of a socket's task queue back; the tasks in it stay. It may be called by one of
 // them.
 func releaseTasks(s *socket.Socket) {
-	q := *(**libqueue.Queue)(unsafe.Add(unsafe.Pointer(s), taskQueueField.Offset)) //nolint:gosec // its type is checked by New
-	if q == nil {
-		return
+	if q := taskQueueOf(s); q != nil {
+		mu, tasks := tasksOf(q)
+		mu.Lock()
+		defer mu.Unlock()
+		*tasks = append([]func(){}, *tasks...)
 	}
-	mu := (*sync.Mutex)(unsafe.Add(unsafe.Pointer(q), tasksLock.Offset))   //nolint:gosec // the same
-	tasks := (*[]func())(unsafe.Add(unsafe.Pointer(q), tasksField.Offset)) //nolint:gosec // the same
-	mu.Lock()
-	defer mu.Unlock()
-	*tasks = append([]func(){}, *tasks...)
+}
+
+// New has checked the types of the fields, whose offsets are the compiler's.
+
+func taskQueueOf(s *socket.Socket) *libqueue.Queue {
+	return *(**libqueue.Queue)(unsafe.Add(unsafe.Pointer(s), taskQueueField.Offset)) //nolint:gosec // see above
+}
+
+func tasksOf(q *libqueue.Queue) (*sync.Mutex, *[]func()) {
+	mu := unsafe.Add(unsafe.Pointer(q), tasksLock.Offset)     //nolint:gosec // see above
+	tasks := unsafe.Add(unsafe.Pointer(q), tasksField.Offset) //nolint:gosec // see above
+	return (*sync.Mutex)(mu), (*[]func())(tasks)
 }
