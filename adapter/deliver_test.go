@@ -3,10 +3,13 @@ package adapter
 import (
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"github.com/zishang520/socket.io/servers/socket/v3"
+
+	"github.com/teloo/realtime-gateway/deploy/redistest"
 )
 
 // sink is a connection that takes everything and keeps what it was asked last.
@@ -76,6 +79,39 @@ func TestWhoIsHaltedIsSentNothingMore(t *testing.T) {
 	require.Zero(t, a.deliver(delivery{frame: eventFrame(streamID{ms: 1}, flags{}), opts: options{Rooms: []string{"r"}}}))
 	a.post(m, nil, job{frame: eventFrame(streamID{}, flags{})})
 	require.Zero(t, s.taken)
+}
+
+func TestWhoIsSentAwayIsSentNothingAfterIt(t *testing.T) {
+	a := bareAdapter()
+	var s sink
+	m := a.attach("s", &s, "r")
+	asked := make(chan struct{})
+	a.post(m, nil, job{do: func(*socket.Socket) { close(asked) }})
+	require.Zero(t, a.deliver(delivery{frame: eventFrame(streamID{ms: 1}, flags{}), opts: options{Rooms: []string{"r"}}}))
+	require.Zero(t, s.taken)
+	<-asked
+	a.c.tasks.wait(patience)
+}
+
+func TestListenersForOutgoingPacketsHearOfFrames(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server.Addr(), testConfig("a:1"))
+	var mu sync.Mutex
+	var heard []string
+	_ = n.io.On("connection", func(args ...any) {
+		args[0].(*socket.Socket).OnAnyOutgoing(func(args ...any) {
+			mu.Lock()
+			defer mu.Unlock()
+			heard = append(heard, args[0].(string))
+		})
+	})
+	c := n.connect("r")
+	n.publish("e1", "r")
+	n.publish("e2", "r")
+	c.expect(events("e1", "e2")...)
+	mu.Lock()
+	defer mu.Unlock()
+	require.Equal(t, []string{"joined", "e1", "e2"}, heard)
 }
 
 func TestDeliveringAllocatesNothing(t *testing.T) {

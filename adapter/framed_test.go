@@ -3,6 +3,8 @@ package adapter
 import (
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -19,6 +21,9 @@ func ownConnections() bool { return os.Getenv(connectionsVariable) != "library" 
 
 // needsLibraryConnections makes the test's sockets be on the library's connections.
 func needsLibraryConnections(t *testing.T) { t.Setenv(connectionsVariable, "library") }
+
+// needsOwnConnections makes them be on connections that take frames.
+func needsOwnConnections(t *testing.T) { t.Setenv(connectionsVariable, "") }
 
 // framedEngine is the library's engine with connections that take frames.
 type framedEngine struct {
@@ -51,6 +56,22 @@ type framedConn struct {
 	mu      sync.Mutex
 	waiting []func() // mu
 	writing bool     // mu
+	// taken are the first frames given to it. mu
+	taken []takenFrames
+}
+
+type takenFrames struct {
+	frames    [][]byte
+	uncharged bool
+}
+
+// took returns what was given to the connection so far of events with this name.
+func (c *framedConn) took(event string) []takenFrames {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(c.taken), func(taken takenFrames) bool {
+		return !strings.Contains(string(taken.frames[0]), `["`+event+`"`)
+	})
 }
 
 var _ frameWriter = (*framedConn)(nil)
@@ -82,10 +103,15 @@ func (c *framedConn) work() {
 }
 
 // WriteFrames takes the frames apart: the library frames messages itself.
-func (c *framedConn) WriteFrames(frames [][]byte, volatile, _ bool) bool {
+func (c *framedConn) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 	if c.ReadyState() != "open" || volatile && !c.Transport().Writable() {
 		return false
 	}
+	c.mu.Lock()
+	if len(c.taken) < 1000 {
+		c.taken = append(c.taken, takenFrames{frames: frames, uncharged: uncharged})
+	}
+	c.mu.Unlock()
 	c.queue(func() {
 		for i, framed := range frames {
 			data := framePayload(framed)
