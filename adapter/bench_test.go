@@ -40,7 +40,7 @@ func BenchmarkLocalBroadcast(b *testing.B) {
 	a := n.cluster.adapterOf("/")
 	fields, err := EncodeBroadcast("n", Broadcast{Event: "ev", Rooms: []string{"r"}, Args: raw(payload)})
 	require.NoError(b, err)
-	values := fieldMap(fields)
+	values := rawOf(fieldMap(fields))
 	start := n.cluster.Stats().Writes
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -88,7 +88,7 @@ func BenchmarkDecodeEntry(b *testing.B) {
 		Event: "solicitud_created", Rooms: []string{"solicitud_1", "user_2", "admin"}, Args: raw(payload),
 	})
 	require.NoError(b, err)
-	values := fieldMap(fields)
+	values := rawOf(fieldMap(fields))
 	b.ReportAllocs()
 	for b.Loop() {
 		e, err := decodeEntry(values)
@@ -110,13 +110,13 @@ func BenchmarkEntry(b *testing.B) {
 	a.c = c
 	c.nsps["/"] = a
 	sinks := make([]sink, 1000)
-	values := make([]map[string]any, len(sinks))
+	values := make([]*rawEntry, len(sinks))
 	for i := range sinks {
 		user := fmt.Sprint("user_", i)
 		a.attach(fmt.Sprint("s", i), &sinks[i], socket.Room(user))
 		fields, err := EncodeBroadcast("n:1", Broadcast{Event: "notificacion_nueva", Rooms: []string{user}, Args: raw(payload)})
 		require.NoError(b, err)
-		values[i] = fieldMap(fields)
+		values[i] = rawOf(fieldMap(fields))
 	}
 	r := newReader(c)
 	id := streamID{ms: 1_700_000_000_000}
@@ -126,10 +126,8 @@ func BenchmarkEntry(b *testing.B) {
 		i++
 		id.seq++
 		v := values[i%len(values)]
-		v[fieldSrc] = id.String()
-		if err := r.handle(redis.XMessage{ID: id.String(), Values: v}); err != nil {
-			b.Fatal(err)
-		}
+		v.id, v.from, v.sourced = id, id.String(), true
+		r.handle(v)
 	}
 	require.Equal(b, uint64(b.N), c.count.writes.Load())
 }
@@ -154,7 +152,7 @@ func BenchmarkReadLog(b *testing.B) {
 	r := newReader(c)
 	b.ReportAllocs()
 	for b.Loop() {
-		messages, err := r.read(ctx, streamID{}, 1000, -1)
+		messages, err := r.read(ctx, streamID{}, 1000)
 		if err != nil || len(messages) != 1000 {
 			b.Fatal(len(messages), err)
 		}
