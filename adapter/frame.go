@@ -37,9 +37,9 @@ func newFrame(nsp string, body packetBody, f flags) *frame {
 	tail := body.appendTail(tailSpace[:0])
 	size := len(head) + len(body.array) - 1 + len(tail)
 	text := appendFrameHeader(make([]byte, 0, maxFrameHeader+size), opText, size)
-	fr.text = int32(len(text)) //nolint:gosec // at most maxFrameHeader
+	fr.text = int32(len(text))
 	text = append(text, head...)
-	fr.array = int32(len(text)) //nolint:gosec // the header, and a namespace of bounded length
+	fr.array = int32(len(text))
 	text = append(text, body.array[:len(body.array)-1]...)
 	text = append(text, tail...)
 	if len(body.attachments) == 0 {

@@ -14,6 +14,7 @@ const (
 type lag struct {
 	began time.Time
 	now   int64 // ms since began
+	crept int64 // ms since began, up to when least has been raised
 	// least is the smallest difference so far between our time and that of an entry, in ms.
 	least int64
 	known bool
@@ -28,13 +29,16 @@ func (l *lag) tick() {
 }
 
 func (l *lag) advance(now int64) {
-	l.least += (now - l.now) / lagCreep
 	l.now = now
+	if steps := (now - l.crept) / lagCreep; steps > 0 {
+		l.least += steps
+		l.crept += steps * lagCreep
+	}
 }
 
 // of is how late an entry was.
 func (l *lag) of(id streamID) time.Duration {
-	difference := l.now - int64(id.ms) //nolint:gosec // a time in ms, whoever wrote it: at worst nothing is late
+	difference := l.now - int64(id.ms)
 	if !l.known || difference < l.least {
 		l.known, l.least = true, difference
 	}

@@ -42,8 +42,9 @@ type place struct {
 	seat  int // where the room's list has the member; the lock of the room's shard
 }
 
-// frameWriter is a connection that takes frames: without ever blocking, and in order. It closes itself if its client
-// does not read. False means that the frames were dropped.
+// frameWriter is a connection that takes frames, complete and in order. It never blocks and calls nobody back, since
+// locks are held meanwhile. If its client does not read, it closes itself; what is uncharged does not count for that.
+// Volatile frames are for a client that can take them now. False means that the frames were dropped.
 type frameWriter interface {
 	WriteFrames(frames [][]byte, volatile, uncharged bool) bool
 }

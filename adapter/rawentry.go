@@ -74,7 +74,7 @@ func (q logRead) send(ctx context.Context, to processor, plainly bool) func() ([
 		args = append(args, "block", q.block.Milliseconds())
 	}
 	args = append(args, "streams", q.key, q.after.String())
-	key := int8(len(args) - 2) //nolint:gosec // at most 6
+	key := int8(len(args) - 2)
 	if plainly {
 		cmd := redis.NewXStreamSliceCmd(ctx, args...)
 		cmd.SetFirstKeyPos(key)

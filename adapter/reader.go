@@ -221,7 +221,7 @@ func (r *reader) late(id streamID) bool { return r.lag.of(id) > lateAfter && r.b
 // setPosition publishes the position to the rest of the cluster membership.
 func (r *reader) setPosition(id streamID) {
 	r.c.deliverMu.Lock()
-	r.c.moveTo(id)
+	r.c.moveTo(&id)
 	r.c.deliverMu.Unlock()
 }
 
@@ -243,8 +243,8 @@ func (r *reader) handle(raw *rawEntry) {
 func (r *reader) deliver(raw *rawEntry) (after func()) {
 	r.c.deliverMu.Lock()
 	defer r.c.deliverMu.Unlock()
-	r.c.moveTo(raw.id)
 	l := &logged{id: raw.id}
+	r.c.moveTo(&l.id)
 	r.c.guard("delivery", func() { after = r.dispatch(l, raw) })
 	// What was delivered before the log went back is in the ring for whom it had not reached.
 	r.c.ring.keep(l)
@@ -278,7 +278,8 @@ func (r *reader) dispatch(l *logged, raw *rawEntry) (after func()) {
 		a.deliver(delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id)})
 		return nil
 	}
-	return func() { a.apply(e) }
+	change := e // so that e itself, of which there are many more, need not outlive this
+	return func() { a.apply(change) }
 }
 
 // doubts reports whether some of the entries look delivered already, once at each position: repetitions are dropped, so

@@ -155,3 +155,78 @@ func expected(model map[string]map[string]bool, o options) []string {
 	slices.Sort(ids)
 	return ids
 }
+
+func TestAWalkMeetsEveryMemberOnceWhileOthersComeAndGo(t *testing.T) {
+	for name, o := range map[string]options{"a room": {Rooms: []string{"r"}}, "everyone": {}, "two rooms": {Rooms: []string{"r", "q"}}} {
+		table := newRoomTable()
+		const staying = 300
+		for i := range staying {
+			table.add(socket.SocketId(fmt.Sprint("s", i)), []socket.Room{"r"}, streamID{})
+		}
+		var group sync.WaitGroup
+		stop := make(chan struct{})
+		for w := range 4 {
+			group.Go(func() {
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					id := socket.SocketId(fmt.Sprint("x", w, "-", i%500))
+					switch i / 500 % 3 {
+					case 0:
+						table.add(id, []socket.Room{"r", "q"}, streamID{})
+					case 1:
+						table.remove(id, "r")
+					default:
+						table.removeAll(id)
+					}
+				}
+			})
+		}
+		for range 300 {
+			met := make(map[*member]int)
+			stayed := 0
+			table.walk(o, func(m *member) {
+				if met[m]++; m.id[0] == 's' {
+					stayed++
+				}
+			})
+			require.Equal(t, staying, stayed, name)
+			for m, times := range met {
+				require.Equal(t, 1, times, "%s: %s", name, m.id)
+			}
+		}
+		close(stop)
+		group.Wait()
+	}
+}
+
+func TestARoomThatShrinksGivesItsMemoryBack(t *testing.T) {
+	table := newRoomTable()
+	for i := range 10_000 {
+		table.add(socket.SocketId(fmt.Sprint("s", i)), []socket.Room{"r"}, streamID{})
+	}
+	for i := range 9_990 {
+		table.removeAll(socket.SocketId(fmt.Sprint("s", i)))
+	}
+	s := table.roomShard("r")
+	require.Len(t, s.byName["r"].list, 10)
+	require.Less(t, cap(s.byName["r"].list), 100)
+	require.Less(t, cap(table.all.list), 100)
+}
+
+func TestAJoinCostsTheSameHoweverLargeTheRoom(t *testing.T) {
+	table := newRoomTable()
+	for i := range 10_000 {
+		table.add(socket.SocketId(fmt.Sprint("s", i)), []socket.Room{"r"}, streamID{})
+	}
+	walk := func() { table.walk(options{Rooms: []string{"r"}}, func(*member) {}) }
+	walk()
+	before := &table.roomShard("r").byName["r"].list[0]
+	table.remove("s5000", "r")
+	table.add("s5000", []socket.Room{"r"}, streamID{})
+	walk()
+	require.Same(t, before, &table.roomShard("r").byName["r"].list[0], "the list was changed in place")
+}
