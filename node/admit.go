@@ -26,6 +26,7 @@ func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
 		return
 	}
 	onTransportClose(s, release)
+	hold(s)
 	go func() {
 		ctx, cancel := context.WithTimeout(n.ctx, n.cfg.AdmitTimeout)
 		defer cancel()
@@ -38,6 +39,7 @@ func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
 		case err != nil:
 			release()
 			n.refuse(s, next, err)
+			letGoOn(s)
 		case n.draining.Load():
 			n.dismiss(s, next)
 		default:

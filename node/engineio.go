@@ -104,6 +104,21 @@ func onTransportClose(s *socket.Socket, fn func()) {
 // it does not after a DISCONNECT packet. It does not wait.
 func closeTransport(s *socket.Socket) { s.Conn().Close(false) }
 
+// hold makes what the client sends wait until its connect is decided: the library takes an event that comes before for a
+// fault, and a second CONNECT for another socket.
+func hold(s *socket.Socket) {
+	if conn, ok := s.Conn().(*engine.Session); ok {
+		conn.Hold()
+	}
+}
+
+// letGoOn ends hold.
+func letGoOn(s *socket.Socket) {
+	if conn, ok := s.Conn().(*engine.Session); ok {
+		conn.Release()
+	}
+}
+
 // handleFirst makes the end of the connection wait for what the socket received before it.
 func handleFirst(s *socket.Socket) {
 	conn, ok := s.Conn().(*engine.Session)
