@@ -148,7 +148,8 @@ func (c *conn) parse(data []byte, max int, handle handler) (rest []byte, err err
 		if err := ws.CheckHeader(h, state); err != nil {
 			return nil, err
 		}
-		if h.Length+int64(len(c.message)) > int64(max) {
+		// Subtracted, since the sum with a length that the client made up can overflow.
+		if !h.OpCode.IsControl() && h.Length > int64(max-len(c.message)) {
 			return nil, errTooLarge
 		}
 		if int64(from.Len()) < h.Length {

@@ -125,7 +125,7 @@ func (s *Session) Request() *types.HttpContext {
 	c := types.NewHttpContext(noResponse{}, s.request)
 	c.Flush() // ends the goroutine that watches the request
 	s.context.CompareAndSwap(nil, c)
-	return s.context.Load()
+	return c // rather than what is stored, which a heartbeat may have let go of
 }
 
 // Transport tells what carries the session.
