@@ -46,7 +46,14 @@ func newConn(c net.Conn, w *writer, unread []byte) *conn {
 	return wc
 }
 
-func (c *conn) close() { _ = c.net.Close() }
+// close lets go of the connection. Without order, what the kernel still has for the client is dropped, which would else
+// stay with it for as long as the client likes.
+func (c *conn) close(order bool) {
+	if tcp, ok := c.net.(*net.TCPConn); ok && !order {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.net.Close()
+}
 
 const readSize = 4 << 10
 

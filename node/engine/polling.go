@@ -17,6 +17,22 @@ type polling struct {
 	// waiting is the open GET's signal, nil if there is none; posting: a POST is being handled.
 	waiting chan struct{}
 	posting bool
+	// missed counts heartbeats at which something waited and nobody came for it.
+	missed int
+}
+
+// maxPackets bounds the packets of one POST: each costs more than its bytes.
+const maxPackets = 4096
+
+// ignores notes a heartbeat, and reports whether the client has come for nothing since the last but one. Pongs alone keep
+// no session alive.
+func (p *polling) ignores(q *queue) bool {
+	if p.waiting != nil || q.empty() {
+		p.missed = 0
+		return false
+	}
+	p.missed++
+	return p.missed > 1
 }
 
 // wake makes the open GET look again.
@@ -103,7 +119,7 @@ func (s *Session) takePolled() (payload []byte, last bool) {
 		payload = []byte{packetNoop} // so that the client can change its transport
 	}
 	if payload != nil {
-		s.poll.waiting = nil
+		s.poll.waiting, s.poll.missed = nil, 0
 	}
 	return payload, last
 }
@@ -181,6 +197,9 @@ func (s *Session) endPost() {
 
 // receivePayload handles the packets of a payload; false if one is malformed.
 func (s *Session) receivePayload(payload []byte) bool {
+	if bytes.Count(payload, []byte{recordSeparator}) >= maxPackets {
+		return false
+	}
 	for part := range bytes.SplitSeq(payload, []byte{recordSeparator}) {
 		if len(part) == 0 {
 			return false

@@ -97,7 +97,7 @@ func (s *Server) session(sid string) *Session {
 	return s.sessions[sid]
 }
 
-// keep makes a session known; false if the server has ended meanwhile.
+// keep makes a session known, and Run wait until its end has been announced; false if the server has ended meanwhile.
 func (s *Server) keep(session *Session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,6 +105,7 @@ func (s *Server) keep(session *Session) bool {
 		return false
 	}
 	s.sessions[session.id] = session
+	s.children.Add(1)
 	return true
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -40,6 +41,9 @@ type Session struct {
 	alarm  alarm // the server's wheel
 
 	state atomic.Uint32
+
+	// received is held while listeners are told of what the client sent, and of the end.
+	received sync.Mutex
 
 	mu    sync.Mutex
 	queue queue // mu
@@ -167,7 +171,9 @@ func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 		return false
 	}
 	for _, frame := range frames {
-		s.queue.push(frame, !uncharged)
+		if len(frame) > 0 {
+			s.queue.push(frame, !uncharged)
+		}
 	}
 	slow := s.isSlow()
 	help := !slow && s.needsHelp()
@@ -179,8 +185,6 @@ func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 	s.mu.Unlock()
 	switch {
 	case slow:
-		s.server.count.slowConsumers.Add(1)
-		s.server.log.Info("closing a session whose client does not keep up", "sid", s.id)
 		s.end(reasonFailed, errSlowConsumer)
 	case help:
 		s.server.help(s)
@@ -279,19 +283,26 @@ func (s *Session) end(reason string, err error) {
 	s.poll.wake()
 	s.letIn()
 	s.mu.Unlock()
+	if errors.Is(err, errSlowConsumer) {
+		s.server.count.slowConsumers.Add(1)
+		s.server.log.Info("closing a session whose client does not keep up", "sid", s.id)
+	}
 	for _, c := range conns {
 		if c != nil {
-			c.close()
+			c.close(err == nil)
 		}
 	}
 	s.server.wheel.cancel(&s.alarm)
 	s.server.forget(s, reason)
-	s.server.spawn(func() { s.announceEnd(closers, reason, err) })
+	go s.announceEnd(closers, reason, err)
 }
 
-// announceEnd emits "close" when everybody who has something to finish before has.
+// announceEnd emits "close" when everybody who has something to finish before has. Run waits for it.
 func (s *Session) announceEnd(closers []func(func()), reason string, err error) {
+	defer s.server.children.Done()
 	s.settle(closers)
+	s.received.Lock()
+	defer s.received.Unlock()
 	s.Emit("close", reason, err)
 	s.Clear()
 }
@@ -334,6 +345,11 @@ func (s *Session) heartbeat() {
 	if s.pinged {
 		s.mu.Unlock()
 		s.end(reasonTimeout, nil)
+		return
+	}
+	if s.ws == nil && s.poll.ignores(&s.queue) {
+		s.mu.Unlock()
+		s.end(reasonFailed, errSlowConsumer)
 		return
 	}
 	s.pinged = true
@@ -385,12 +401,16 @@ func (s *Session) emitText(data []byte) {
 		s.mu.Unlock()
 		s.settle(closers)
 	}
+	s.received.Lock()
+	defer s.received.Unlock()
 	if s.state.Load() == stateOpen {
 		s.Emit("data", types.NewStringBuffer(append([]byte(nil), data...)))
 	}
 }
 
 func (s *Session) emitBinary(data []byte) {
+	s.received.Lock()
+	defer s.received.Unlock()
 	if s.state.Load() == stateOpen {
 		s.Emit("data", types.NewBytesBuffer(append([]byte(nil), data...)))
 	}

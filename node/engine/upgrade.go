@@ -21,7 +21,7 @@ func (s *Session) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !s.beginUpgrade(c) {
-		c.close()
+		c.close(true)
 		return
 	}
 	s.server.spawn(func() { s.readUpgrade(c) })
@@ -54,7 +54,7 @@ func (s *Session) abandon(c *conn) {
 	}
 	s.mu.Unlock()
 	if !carries {
-		c.close()
+		c.close(true)
 	}
 }
 

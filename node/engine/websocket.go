@@ -56,7 +56,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	session := s.open(r, func(session *Session) { session.ws = c })
 	if session == nil {
-		c.close()
+		c.close(true)
 		return
 	}
 	// Of its own, so that this request's buffers and stack are given back.

@@ -245,8 +245,6 @@ func (s *Session) progressed(n int, err error) bool {
 	case err == nil, n > 0 && isTimeout(err):
 		return true
 	case isTimeout(err):
-		s.server.count.slowConsumers.Add(1)
-		s.server.log.Info("closing a session whose client takes nothing", "sid", s.id)
 		s.end(reasonFailed, errSlowConsumer)
 	default:
 		s.end(reasonFailed, err)
