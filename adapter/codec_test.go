@@ -408,60 +408,6 @@ func FuzzDecodeEntry(f *testing.F) {
 	})
 }
 
-func TestTheUsualLayoutIsDecodedFast(t *testing.T) {
-	for data, usual := range map[string]bool{
-		nodeJSON: true,
-		`{"opts":{"rooms":["a"],"except":["b","c"],"flags":{"volatile":true}},"packet":{"type":2,"data":["e"]}}`:      true,
-		`{"opts":{"rooms":[],"except":[],"flags":{}},"packet":{"type":2,"data":["e","]\\\"}"],"nsp":"/x"}}`:           true,
-		`{"opts":{"rooms":["\u0061"],"except":[],"flags":{}},"packet":{"type":2,"data":["e"]}}`:                       false,
-		`{"opts":{"rooms":[],"except":[],"flags":{"compress":false}},"packet":{"type":2,"data":["e"]}}`:               false,
-		`{"opts":{"rooms":[],"except":[],"flags":{}},"packet":{"type":2,"data":["e"],"id":1}}`:                        false,
-		`{"opts":{"rooms":[],"except":[],"flags":{}},"packet":{"type":2,"data":["e"]},"requestId":"x"}`:               false,
-		`{"opts":{"rooms":[],"except":[],"flags":{}},"packet":{"type":2,"data":["e"],"nsp":"/"},"opts":{"rooms":[]}}`: false,
-		`{"opts":{"rooms":[],"except":[],"flags":{}},"packet":{"type":2,"data":["e"`:                                  false,
-	} {
-		_, _, ok := fastEvent(data)
-		require.Equal(t, usual, ok, data)
-	}
-}
-
-// FuzzScanJSON compares the scanning with that of encoding/json.
-func FuzzScanJSON(f *testing.F) {
-	for _, text := range []string{
-		`[]`, `{}`, `[1,-0,0.5,1e9,1E-2,-12.25e+3]`, `{"a":[{"b":null}],"c":true,"":false}`, `["\u00e9\ud800\"\\/"]`, " [ 1 ,\t{ \"a\" :\r\n2 } ] ",
-		`01`, `1.`, `.5`, `-`, `1e`, `[1,]`, `{"a"}`, `{"a":1,}`, `{a:1}`, `"\x"`, `"\u12g4"`, `"\u123`, "\"\n\"", `tru`, `nul`, `[`, `{`, `"`, `+1`, ``, `[1 2]`,
-		strings.Repeat("[", 600) + strings.Repeat("]", 600),
-	} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		end := scanJSON(text, scanSpace(text, 0), maxDepth)
-		valid := end >= 0 && scanSpace(text, end) == len(text)
-		if valid || !strings.Contains(text, strings.Repeat("[", 100)) && len(text) < 5*maxDepth {
-			require.Equal(t, json.Valid([]byte(text)), valid, text)
-		}
-	})
-}
-
-// FuzzFastEvent compares the fast decoding with the general one.
-func FuzzFastEvent(f *testing.F) {
-	f.Add(nodeJSON)
-	f.Add(`{"opts":{"rooms":["a"],"except":["b"],"flags":{"volatile":true}},"packet":{"type":2,"data":["e","\\\""]}}`)
-	f.Fuzz(func(t *testing.T, data string) {
-		opts, array, ok := fastEvent(data)
-		if !ok || !utf8.ValidString(data) {
-			return
-		}
-		var body entryBody
-		require.NoError(t, json.Unmarshal([]byte(data), &body))
-		require.Equal(t, *body.Opts, opts)
-		require.Equal(t, string(body.Packet.Data), string(array))
-		require.Nil(t, body.Packet.ID)
-		require.Nil(t, body.RequestID)
-		require.Equal(t, packetEvent, body.Packet.Type)
-	})
-}
-
 func FuzzUnpackMessage(f *testing.F) {
 	fetch, _ := base64.StdEncoding.DecodeString(nodeFetch)
 	f.Add(fetch)

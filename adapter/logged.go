@@ -1,8 +1,6 @@
 package adapter
 
 import (
-	"strings"
-
 	"github.com/redis/go-redis/v9"
 )
 
@@ -25,7 +23,7 @@ func (l *logged) decode(raw *rawEntry) (entry, error) {
 		return entry{}, err
 	}
 	e.id = l.id
-	l.nsp, l.opts = kept(e.nsp), e.opts
+	l.nsp, l.opts = e.nsp, e.opts
 	switch e.kind {
 	case typeBroadcast:
 		// As with Node: what wants an answer or may be lost is not recovered.
@@ -42,14 +40,6 @@ func (l *logged) decode(raw *rawEntry) (entry, error) {
 
 // replayed reports whether the entry means something to a client that was away.
 func (l *logged) replayed() bool { return l.kicks || l.frame != nil && !l.frame.id.isZero() }
-
-// kept copies the name of a namespace, which may be a part of something large.
-func kept(nsp string) string {
-	if nsp == defaultNamespace {
-		return defaultNamespace
-	}
-	return strings.Clone(nsp)
-}
 
 // loggedOf decodes an entry for replay only; nil if it has no id of ours. A faulty entry, which the reader counts, or has
 // counted, leaves its position.

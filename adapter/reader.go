@@ -168,17 +168,12 @@ func (r *reader) readNew(ctx context.Context) error {
 }
 
 // read returns the entries after a position, without waiting for any.
-func (r *reader) read(ctx context.Context, after streamID, count int) (entries []rawEntry, err error) {
+func (r *reader) read(ctx context.Context, after streamID, count int) ([]rawEntry, error) {
 	ctx, cancel := context.WithTimeout(ctx, readGrace)
 	defer cancel()
-	read := logRead{key: r.c.logKey, after: after, count: count, block: -1}
-	for _, plainly := range [...]bool{false, true} {
-		entries, err = read.send(ctx, r.c.blocking, plainly)()
-		if !errors.Is(err, errRefused) {
-			break
-		}
-	}
-	return entries, err
+	return entriesOf(r.c.blocking.XRead(ctx, &redis.XReadArgs{
+		Streams: []string{r.c.logKey, after.String()}, Count: int64(count), Block: -1,
+	}))
 }
 
 // await blocks until there are entries after the position, and says whether the log then still holds that: if it was
@@ -187,25 +182,28 @@ func (r *reader) await(ctx context.Context) (entries []rawEntry, held bool, err 
 	ctx, cancel := context.WithTimeout(ctx, r.c.cfg.Block+readGrace)
 	defer cancel()
 	pos := r.pos.String()
-	read := logRead{key: r.c.logKey, after: r.pos, count: r.count, block: r.c.cfg.Block}
-	for _, plainly := range [...]bool{false, true} {
-		pipe := r.c.blocking.Pipeline()
-		outcome := read.send(ctx, pipe, plainly)
-		at := pipe.XRangeN(ctx, r.c.logKey, pos, pos, 1)
-		_, _ = pipe.Exec(ctx) // each command carries its error
-		entries, err = outcome()
-		if errors.Is(err, errRefused) {
-			continue
-		}
-		if err == nil {
-			err = at.Err()
-		}
-		if err != nil {
-			break
-		}
-		return entries, !r.anchored || len(at.Val()) > 0, nil
+	pipe := r.c.blocking.Pipeline()
+	read := pipe.XRead(ctx, &redis.XReadArgs{
+		Streams: []string{r.c.logKey, pos}, Count: int64(r.count), Block: r.c.cfg.Block,
+	})
+	at := pipe.XRangeN(ctx, r.c.logKey, pos, pos, 1)
+	_, _ = pipe.Exec(ctx) // each command carries its error
+	if entries, err = entriesOf(read); err == nil {
+		err = at.Err()
 	}
-	return nil, false, err
+	return entries, !r.anchored || len(at.Val()) > 0, err
+}
+
+// entriesOf returns what was read of one stream, nothing if there was nothing in time.
+func entriesOf(read *redis.XStreamSliceCmd) ([]rawEntry, error) {
+	streams, err := read.Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	if err != nil || len(streams) == 0 {
+		return nil, err
+	}
+	return rawEntriesOf(streams[0].Messages)
 }
 
 func (r *reader) handleAll(entries []rawEntry) {

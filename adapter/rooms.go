@@ -7,7 +7,11 @@ import (
 	"github.com/zishang520/socket.io/servers/socket/v3"
 )
 
-const shardCount = 64
+const (
+	shardCount = 64
+	// usualRooms is how many rooms most sockets are in: their own, their role's, their user's, and one they look at.
+	usualRooms = 4
+)
 
 // roomTable knows which local sockets are in which rooms.
 //
@@ -108,6 +112,9 @@ func (t *roomTable) add(id socket.SocketId, names []socket.Room, since streamID)
 			continue
 		}
 		changes := make([]roomChange, 0, len(names))
+		if m.rooms == nil {
+			m.rooms = make([]*place, 0, max(usualRooms, len(names)))
+		}
 		for _, name := range names {
 			if m.placeIn(name) >= 0 {
 				continue

@@ -48,7 +48,7 @@ func (r record) roomsSince() map[string]streamID {
 	return rooms
 }
 
-type sessionState int
+type sessionState uint8
 
 const (
 	sessionTaken  sessionState = iota // taken over by a connection that is still being admitted
@@ -63,9 +63,9 @@ type session struct {
 	gen            int64
 
 	sock    *socket.Socket    // the registry's mu; nil while it is only taken
-	state   sessionState      // the registry's mu
 	member  *member           // the registry's mu; nil unless live
 	rooms   map[string]string // the registry's mu; what is written while there is no member
+	state   sessionState      // the registry's mu
 	queued  bool              // the registry's mu: it waits to be written
 	flying  bool              // the registry's mu: it is being written
 	saved   time.Time         // the registry's mu: when it was last written

@@ -32,7 +32,8 @@ type Stats struct {
 	CapCut uint64
 	// ReadErrors counts failed reads of the log.
 	ReadErrors uint64
-	// SlowSockets counts sockets closed because their connection took nothing for too long.
+	// SlowSockets counts sockets closed because their connection took nothing for too long; those on connections that take
+	// frames themselves are closed, and counted, by these.
 	SlowSockets uint64
 	// EncodeFailed counts local broadcasts dropped because a value has no JSON form.
 	EncodeFailed uint64
