@@ -77,5 +77,6 @@ require (
 
 ignore (
 	./api/web/node_modules
+	./deploy/bench/peers/node/node_modules
 	./deploy/e2e/node_modules
 )

@@ -41,22 +41,6 @@ func pin(core int) error {
 	return syscall.Exec(self, os.Args, append(os.Environ(), pinnedVar+"=1")) //nolint:gosec // this very program
 }
 
-// raiseFiles lifts the limit of open files to the hard one, for this process and those it starts.
-func raiseFiles(need uint64) error {
-	var l syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-		return err
-	}
-	if l.Max < need {
-		l.Max = need
-	}
-	l.Cur = l.Max
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-		return fmt.Errorf("open files: %d are needed: %w", need, err)
-	}
-	return nil
-}
-
 // cpuTime is what a process has used, user and system.
 func cpuTime(pid int) (time.Duration, error) {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))

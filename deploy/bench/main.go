@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/teloo/realtime-gateway/deploy/bench/load"
 	"github.com/teloo/realtime-gateway/node/auth"
 )
 
@@ -86,7 +87,7 @@ func parse(args []string) (options, error) {
 }
 
 func run(ctx context.Context, opt options) error {
-	if err := raiseFiles(uint64(max(opt.sockets, opt.big) + 2000)); err != nil {
+	if err := load.RaiseFiles(uint64(max(opt.sockets, opt.big) + 2000)); err != nil {
 		return err
 	}
 	if onlineCores() < 2 {

@@ -6,6 +6,7 @@ package load
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -42,6 +43,9 @@ type Config struct {
 	// SourceAddrs spreads clients of a server on 127.0.0.0/8 over that many of its addresses, so that ports suffice;
 	// default 1, at most 200.
 	SourceAddrs int
+
+	// roots are the authorities of wss://; nil: the system's.
+	roots *x509.CertPool
 }
 
 func (c Config) withDefaults() Config {

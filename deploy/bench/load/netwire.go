@@ -86,7 +86,7 @@ func (w *netWires) open(ctx context.Context) (net.Conn, error) {
 	if port == "" {
 		port = "443"
 	}
-	t := tls.Dialer{NetDialer: &d, Config: &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}}
+	t := tls.Dialer{NetDialer: &d, Config: &tls.Config{ServerName: host, RootCAs: f.cfg.roots, MinVersion: tls.VersionTLS12}}
 	return t.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
 }
 

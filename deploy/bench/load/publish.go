@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -15,8 +16,8 @@ import (
 type Event struct {
 	Name string
 	Data []byte
-	// Rooms replace the routing table, as JSON; nil: they do not.
-	Rooms []byte
+	// Rooms replace the routing table; nil: they do not.
+	Rooms []string
 }
 
 // Publisher writes events to the stream, in order. It may not keep them.
@@ -66,7 +67,11 @@ func (p *RedisPublisher) Publish(ctx context.Context, events []Event) error {
 		p.out = bulk(p.out, e.Data)
 		if e.Rooms != nil {
 			p.out = append(p.out, "$5\r\nrooms\r\n"...)
-			p.out = bulk(p.out, e.Rooms)
+			rooms, err := json.Marshal(e.Rooms)
+			if err != nil {
+				return err
+			}
+			p.out = bulk(p.out, rooms)
 		}
 	}
 	if _, err := p.conn.Write(p.out); err != nil {
