@@ -28,16 +28,16 @@ const (
 )
 
 type benchCmd struct {
-	URL       string        `arg:""         help:"The cluster, as ws://host:port, wss://host:port or with http(s)."`
-	Clients   int           `default:"1000" help:"Socket.IO clients, each with a token and user of its own."`
-	Rate      float64       `default:"100"  help:"Events a second."`
-	Duration  time.Duration `default:"30s"  help:"How long events are written."`
-	Fanout    int           `default:"50"   help:"Clients that get each event; 1: one user, else a room."`
-	Size      int           `default:"200"  help:"Bytes of an event's data."`
-	Role      string        `default:"client" help:"Role of the clients, as JWT_ROLES names it."`
-	Opening   int           `default:"64"   help:"Connects under way at once."`
-	Key       string        `help:"PEM file with the private key for the tokens; without it JWT_SECRET_KEY signs."              placeholder:"FILE" type:"path"`
-	Algorithm string        `help:"Algorithm; the first of JWT_ALGORITHM that the key can sign for, if not set." placeholder:"NAME"`
+	URL       string        `arg:""                                                                                help:"The cluster, as ws://host:port, wss://host:port or with http(s)."`
+	Clients   int           `default:"1000"                                                                        help:"Socket.IO clients, each with a token and user of its own."`
+	Rate      float64       `default:"100"                                                                         help:"Events a second."`
+	Duration  time.Duration `default:"30s"                                                                         help:"How long events are written."`
+	Fanout    int           `default:"50"                                                                          help:"Clients that get each event; 1: one user, else a room."`
+	Size      int           `default:"200"                                                                         help:"Bytes of an event's data."`
+	Role      string        `default:"client"                                                                      help:"Role of the clients, as JWT_ROLES names it."`
+	Opening   int           `default:"64"                                                                          help:"Connects under way at once."`
+	Key       string        `help:"PEM file with the private key for the tokens; without it JWT_SECRET_KEY signs." placeholder:"FILE"                                                      type:"path"`
+	Algorithm string        `help:"Algorithm; the first of JWT_ALGORITHM that the key can sign for, if not set."   placeholder:"NAME"`
 }
 
 // Help is shown below the flags.

@@ -102,7 +102,7 @@ func run(ctx context.Context, opt options) error {
 	if opt.tmp, err = os.MkdirTemp("", "teloo-bench-"); err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(opt.tmp) }()
+	defer func() { _ = os.RemoveAll(opt.tmp) }() //nolint:gosec // made just now
 	servers, err := peers(ctx, opt.root, opt.tmp, opt.gateway, opt.peers)
 	if err != nil {
 		return err

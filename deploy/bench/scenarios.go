@@ -32,8 +32,12 @@ var populations = []population{
 	{size: func(options) int { return 0 }, cases: []scenario{{"connect", connects}}},
 	{size: func(o options) int { return o.big }, cases: []scenario{{"idle", idle}, {"fanout-big", fanout}}},
 	{size: func(o options) int { return o.sockets }, rooms: true, cases: []scenario{
-		{"fanout", fanout}, {"targeted", targeted}, {"rooms", rooms},
-		{"latency-targeted", latencyTargeted}, {"latency-fanout", latencyFanout}, {"slow", slowReader},
+		{"fanout", fanout},
+		{"targeted", targeted},
+		{"rooms", rooms},
+		{"latency-targeted", latencyTargeted},
+		{"latency-fanout", latencyFanout},
+		{"slow", slowReader},
 	}},
 }
 

@@ -79,7 +79,7 @@ func (s *stage) close() {
 func (s *stage) populate(ctx context.Context, n int, rooms bool) error {
 	cfg := load.Config{Clients: n, Token: func(i int) string { return s.opt.tokens[i] }}
 	if rooms {
-		cfg.Room = func(i int) string { return roomOf(i) }
+		cfg.Room = roomOf
 	}
 	fleet, stop, err := s.runFleet(ctx, cfg)
 	if err != nil {

@@ -86,7 +86,7 @@ func (c *conn) received(data []byte) error {
 		}
 		c.state, c.in.rest = joining, nil
 		if c.loop.fleet.cfg.Protocol == Centrifuge {
-			if err := c.text(c.centrifugeConnect()); err != nil {
+			if err := c.packetOf(c.centrifugeConnect()); err != nil {
 				return err
 			}
 		}
@@ -122,7 +122,7 @@ func (c *conn) welcome() error {
 	c.met = true
 	if room := c.loop.fleet.cfg.Room; room != nil && !c.recovered {
 		if name := room(c.index); name != "" {
-			return c.text(c.subscribePacket(name))
+			return c.packetOf(c.subscribePacket(name))
 		}
 	}
 	return c.subscribed()
@@ -178,8 +178,7 @@ func (c *conn) end(err error) {
 		l.away = append(l.away, c)
 	}
 	c.tries++
-	var r refusal
-	if errors.As(err, &r) {
+	if _, refused := errors.AsType[refusal](err); refused {
 		c.pid, c.offsetLen = "", 0
 	}
 	if was != ready {

@@ -52,28 +52,18 @@ func AppendData(dst []byte, s Stamp, field, value string, size int) []byte {
 
 var padding = strings.Repeat("x", 1024)
 
-// parseStamp finds the stamp in a message. rest is what follows it.
-func parseStamp(message []byte) (s Stamp, rest []byte, ok bool) {
-	at := bytes.Index(message, stampMark)
-	if at < 0 {
-		return s, nil, false
+// parseStamp finds the stamp in a message.
+func parseStamp(message []byte) (s Stamp, ok bool) {
+	_, rest, found := bytes.Cut(message, stampMark)
+	at, rest, isAt := digits(rest)
+	rest, hasKind := bytes.CutPrefix(rest, []byte(`,"k":`))
+	kind, rest, isKind := digits(rest)
+	rest, hasSeq := bytes.CutPrefix(rest, []byte(`,"seq":`))
+	seq, _, isSeq := digits(rest)
+	if !found || !isAt || !hasKind || !isKind || !hasSeq || !isSeq || kind >= int64(kinds) || seq > 1<<32-1 {
+		return s, false
 	}
-	rest = message[at+len(stampMark):]
-	t, rest, ok := digits(rest)
-	if !ok {
-		return s, nil, false
-	}
-	rest, ok = bytes.CutPrefix(rest, []byte(`,"k":`))
-	kind, rest, isNumber := digits(rest)
-	if !ok || !isNumber || kind >= int64(kinds) {
-		return s, nil, false
-	}
-	rest, ok = bytes.CutPrefix(rest, []byte(`,"seq":`))
-	seq, rest, isNumber := digits(rest)
-	if !ok || !isNumber || seq > 1<<32-1 {
-		return s, nil, false
-	}
-	return Stamp{At: t, Kind: Kind(kind), Seq: uint32(seq)}, rest, true
+	return Stamp{At: at, Kind: Kind(kind), Seq: uint32(seq)}, true
 }
 
 func digits(b []byte) (n int64, rest []byte, ok bool) {

@@ -14,7 +14,7 @@ func RaiseFiles(need uint64) error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
 		return fmt.Errorf("load: open files: %w", err)
 	}
-	hard := uint64(l.Max)
+	hard := l.Max
 	l.Max = max(l.Max, need)
 	l.Cur = l.Max
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {

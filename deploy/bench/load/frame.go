@@ -65,7 +65,7 @@ func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
 		dst = binary.BigEndian.AppendUint64(append(dst, 0x80|127), uint64(n))
 	}
 	var mask [4]byte
-	binary.NativeEndian.PutUint32(mask[:], rand.Uint32())
+	binary.NativeEndian.PutUint32(mask[:], rand.Uint32()) //nolint:gosec // nobody is to be kept from guessing it
 	dst = append(dst, mask[:]...)
 	at := len(dst)
 	dst = append(dst, payload...)

@@ -52,7 +52,7 @@ func (c *conn) socketIO(m []byte) error {
 	}
 	switch m[0] {
 	case '0':
-		return c.text(c.connectPacket())
+		return c.packetOf(c.connectPacket())
 	case '1':
 		return errClosedByServer
 	case '2':
@@ -70,7 +70,9 @@ func (c *conn) packet(m []byte) error {
 	}
 	switch m[0] {
 	case '0':
-		var reply struct{ Pid string }
+		var reply struct {
+			Pid string `json:"pid"`
+		}
 		if err := json.Unmarshal(m[1:], &reply); err != nil {
 			return fmt.Errorf("%w: %w", errFrame, err)
 		}
@@ -83,7 +85,7 @@ func (c *conn) packet(m []byte) error {
 			c.keepOffset(m)
 			return c.welcome()
 		}
-		if stamp, _, ok := parseStamp(m); ok {
+		if stamp, ok := parseStamp(m); ok {
 			c.event(stamp)
 		}
 		c.keepOffset(m)
@@ -91,8 +93,10 @@ func (c *conn) packet(m []byte) error {
 		return c.subscribed()
 	case '4':
 		var reply struct {
-			Message string
-			Data    struct{ Code string }
+			Message string `json:"message"`
+			Data    struct {
+				Code string `json:"code"`
+			} `json:"data"`
 		}
 		_ = json.Unmarshal(m[1:], &reply)
 		if reply.Data.Code == "" {
@@ -119,7 +123,7 @@ func (c *conn) keepOffset(m []byte) {
 }
 
 // connectPacket asks for the namespace: for the earlier session if there is one to recover.
-func (c *conn) connectPacket() []byte {
+func (c *conn) connectPacket() (prefix string, body any, suffix string) {
 	auth := struct {
 		Token  string `json:"token"`
 		Pid    string `json:"pid,omitempty"`
@@ -128,16 +132,27 @@ func (c *conn) connectPacket() []byte {
 	if c.pid != "" && c.offsetLen > 0 {
 		auth.Pid, auth.Offset = c.pid, string(c.offset[:c.offsetLen])
 	}
-	packet, _ := json.Marshal(auth) // strings can be encoded
-	return append([]byte("40"), packet...)
+	return "40", auth, ""
 }
 
-func (c *conn) subscribePacket(room string) []byte {
-	name, _ := json.Marshal(room)
+func (c *conn) subscribePacket(room string) (prefix string, body any, suffix string) {
 	if c.loop.fleet.cfg.Protocol == Centrifuge {
-		return []byte(`{"id":2,"subscribe":{"channel":"solicitud_` + room + `"}}`)
+		return `{"id":2,"subscribe":`, map[string]string{"channel": "solicitud_" + room}, "}"
 	}
-	return append(append([]byte(`421["subscribe_solicitud",{"solicitud_id":`), name...), `}]`...)
+	return `421["subscribe_solicitud",`, map[string]string{"solicitud_id": room}, "]"
+}
+
+func (c *conn) centrifugeConnect() (prefix string, body any, suffix string) {
+	return `{"id":1,"connect":`, map[string]string{"token": c.loop.fleet.cfg.Token(c.index)}, "}"
+}
+
+// packetOf sends body as JSON between prefix and suffix.
+func (c *conn) packetOf(prefix string, body any, suffix string) error {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	return c.text([]byte(prefix + string(encoded) + suffix))
 }
 
 var (
@@ -151,7 +166,7 @@ func (c *conn) centrifuge(line []byte) error {
 	case len(line) == 0:
 		return nil
 	case bytes.HasPrefix(line, pushMark):
-		if stamp, _, ok := parseStamp(line); ok {
+		if stamp, ok := parseStamp(line); ok {
 			c.event(stamp)
 		} else if bytes.HasPrefix(line[len(pushMark):], []byte(`{"disconnect"`)) {
 			return errClosedByServer
@@ -161,8 +176,10 @@ func (c *conn) centrifuge(line []byte) error {
 		return c.text(pingMark)
 	}
 	var reply struct {
-		ID    int
-		Error *struct{ Message string }
+		ID    int `json:"id"`
+		Error *struct {
+			Message string `json:"message"`
+		} `json:"error"`
 	}
 	if err := json.Unmarshal(line, &reply); err != nil {
 		return fmt.Errorf("%w: %w", errFrame, err)
@@ -176,9 +193,4 @@ func (c *conn) centrifuge(line []byte) error {
 		return c.subscribed()
 	}
 	return nil
-}
-
-func (c *conn) centrifugeConnect() []byte {
-	token, _ := json.Marshal(c.loop.fleet.cfg.Token(c.index))
-	return append(append([]byte(`{"id":1,"connect":{"token":`), token...), "}}"...)
 }

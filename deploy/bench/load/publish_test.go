@@ -2,7 +2,7 @@ package load
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -86,7 +86,7 @@ func TestWriterStopsWithItsPublisher(t *testing.T) {
 	require.ErrorIs(t, w.AtRate(context.Background(), 1000, time.Second), errFull)
 }
 
-var errFull = fmt.Errorf("full")
+var errFull = errors.New("full")
 
 type failing struct{}
 
