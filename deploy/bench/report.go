@@ -171,6 +171,9 @@ func spread(values []float64) string {
 
 // write makes the three files in dir.
 func (r *results) write(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // for everybody to read
+		return err
+	}
 	encoded, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err

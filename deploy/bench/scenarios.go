@@ -141,8 +141,13 @@ func idle(ctx context.Context, s *stage, m metrics) error {
 	return nil
 }
 
+// capacityNap is short beside the time that a window of events takes.
+const capacityNap = 300 * time.Microsecond
+
 // capacity runs a closed loop, after a shorter one to warm up, and returns the events a second.
 func (s *stage) capacity(ctx context.Context, m metrics, target load.Target, window, fanout int) (float64, error) {
+	s.fleet.SetNap(capacityNap)
+	defer s.fleet.SetNap(0)
 	w := load.NewWriter(s.pub, target)
 	win := load.Window{Events: window, Fanout: fanout, Delivered: s.fleet.Delivered, Progress: s.fleet.Progress()}
 	if err := w.Closed(ctx, win, s.opt.duration/3); err != nil {

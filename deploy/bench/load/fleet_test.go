@@ -152,6 +152,7 @@ func TestFleetCountsLostAndRepeated(t *testing.T) {
 		f := &fake{protocol: protocol}
 		fleet := run(t, f, Config{Clients: 3, Room: func(i int) string { return "R" + strconv.Itoa(i) }, SourceAddrs: 3, Loops: 2}, false)
 		wait(t, fleet, func(s Stats) bool { return s.Ready == 3 })
+		fleet.SetNap(time.Millisecond)
 		c := f.latest()
 		for _, seq := range []int{1, 2, 2, 5, 4, 6} {
 			f.event(c, seq)

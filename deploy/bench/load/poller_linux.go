@@ -102,6 +102,10 @@ func (p *poller) read() {
 		}
 		p.loop.arrived()
 		p.loop.mu.Unlock()
+		if nap := p.loop.fleet.nap.Load(); nap > 0 && n < batch {
+			time.Sleep(time.Duration(nap))
+			continue
+		}
 		runtime.Gosched() // the writer of the events may have to share this processor
 	}
 }
