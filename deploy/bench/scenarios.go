@@ -141,12 +141,15 @@ func idle(ctx context.Context, s *stage, m metrics) error {
 	return nil
 }
 
-// capacityNap is short beside the time that a window of events takes.
-const capacityNap = 300 * time.Microsecond
+// napOf is how long the load rests between reads while capacity is measured: an eighth of the time that a window would take
+// at a million deliveries a second, so that it never holds the closed loop up.
+func napOf(window, fanout int) time.Duration {
+	return time.Duration(window*fanout) * time.Microsecond / 8
+}
 
 // capacity runs a closed loop, after a shorter one to warm up, and returns the events a second.
 func (s *stage) capacity(ctx context.Context, m metrics, target load.Target, window, fanout int) (float64, error) {
-	s.fleet.SetNap(capacityNap)
+	s.fleet.SetNap(napOf(window, fanout))
 	defer s.fleet.SetNap(0)
 	w := load.NewWriter(s.pub, target)
 	win := load.Window{Events: window, Fanout: fanout, Delivered: s.fleet.Delivered, Progress: s.fleet.Progress()}
