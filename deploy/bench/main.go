@@ -55,7 +55,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.root, "root", ".", "the repository")
 	f.StringVar(&o.out, "out", "deploy/bench", "folder for results.json, results.svg and RESULTS.md")
 	f.StringVar(&o.gateway, "gateway", "", "gateway binary to measure; built from the working tree if empty")
-	f.StringVar(&peerList, "peers", "gateway,node,centrifuge", "servers, comma-separated; also centrifuge-redis")
+	f.StringVar(&peerList, "peers", "gateway,node,centrifuge", "servers, comma-separated; also centrifuge-redis, centrifuge-delay")
 	f.StringVar(&scenarioList, "scenario", "all", "scenarios, comma-separated: "+strings.Join(scenarioNames(), ", "))
 	f.IntVar(&o.rounds, "rounds", 3, "rounds; each runs every server once")
 	f.IntVar(&o.sockets, "sockets", 5000, "sockets of most scenarios, a multiple of 50")

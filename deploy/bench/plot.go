@@ -21,7 +21,7 @@ var plotted = []struct {
 	{row{"latency-targeted", "p99_ms_at_50", "", true}, "1 ÷ p99 at half of own capacity"},
 }
 
-var barColours = []string{"#0b6e4f", "#8a8d91", "#c57b2a", "#5b5ea6"}
+var barColours = []string{"#0b6e4f", "#8a8d91", "#c57b2a", "#5b5ea6", "#a23b72"}
 
 const (
 	plotLeft, plotWidth, barHeight, groupGap = 270, 480, 14, 14

@@ -310,5 +310,5 @@ func (r *results) conditions(b *strings.Builder) {
 	_, _ = fmt.Fprintf(b, "- Capacity is that of a closed loop with at most %d events to all, or %d to one, under way. Latency is from a stamp taken just before XADD to the read of the client's socket, in an open loop.\n",
 		o.fanoutWindow, o.targetWindow)
 	b.WriteString("- The Node server writes presence and session at connect as the gateway does, in one pipeline; its adapter is told that all is plain text. centrifuge publishes by its memory broker, which spares it the way " +
-		"through a log that the other two take; `-peers centrifuge-redis` has it use Redis. Memory is resident memory after the connects less that before, by sockets.\n")
+		"through a log that the other two take; `-peers centrifuge-redis` has it use Redis, `centrifuge-delay` has it collect messages for 10 ms before it writes; by default it does not. Memory is resident memory after the connects less that before, by sockets.\n")
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"encoding/xml"
-	"errors"
 	"io"
 	"math"
 	"os"
@@ -68,7 +67,7 @@ func TestResultsAreWritten(t *testing.T) {
 	for err == nil {
 		_, err = d.Token()
 	}
-	require.True(t, errors.Is(err, io.EOF), "the plot is well-formed: %v", err)
+	require.ErrorIs(t, err, io.EOF, "the plot is well-formed")
 	require.Equal(t, 4, strings.Count(string(plot), "<rect")-1, "two of the legend, two bars")
 }
 

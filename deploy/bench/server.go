@@ -42,12 +42,13 @@ func peers(ctx context.Context, root, tmp, gateway string, names []string) ([]pe
 		"node":             {title: "Node socket.io", command: []string{"node", "gateway.mjs"}, dir: filepath.Join(root, peersDir, "node")},
 		"centrifuge":       {title: "centrifuge", protocol: load.Centrifuge, command: []string{filepath.Join(tmp, "centrifuge")}},
 		"centrifuge-redis": {title: "centrifuge, Redis broker", protocol: load.Centrifuge, command: []string{filepath.Join(tmp, "centrifuge")}, env: []string{"BENCH_BROKER=redis"}},
+		"centrifuge-delay": {title: "centrifuge, WriteDelay 10 ms", protocol: load.Centrifuge, command: []string{filepath.Join(tmp, "centrifuge")}, env: []string{"BENCH_WRITE_DELAY=10ms"}},
 	}
 	var chosen []peer
 	for _, name := range names {
 		p, ok := known[name]
 		if !ok {
-			return nil, fmt.Errorf("-peers: %q is none of gateway, node, centrifuge, centrifuge-redis", name)
+			return nil, fmt.Errorf("-peers: %q is none of gateway, node, centrifuge, centrifuge-redis, centrifuge-delay", name)
 		}
 		p.name = name
 		if p.ready == "" {

@@ -48,7 +48,13 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
-	access{secret: []byte(os.Getenv("JWT_SECRET_KEY")), rdb: rdb}.attach(node)
+	var delay time.Duration
+	if d := os.Getenv("BENCH_WRITE_DELAY"); d != "" {
+		if delay, err = time.ParseDuration(d); err != nil {
+			return err
+		}
+	}
+	access{secret: []byte(os.Getenv("JWT_SECRET_KEY")), rdb: rdb, delay: delay}.attach(node)
 	if err := node.Run(); err != nil {
 		return err
 	}
@@ -88,6 +94,8 @@ type claims struct {
 type access struct {
 	secret []byte
 	rdb    *redis.Client
+	// delay is how long messages are collected before they are written.
+	delay time.Duration
 }
 
 func (a access) attach(node *centrifuge.Node) {
@@ -100,6 +108,7 @@ func (a access) attach(node *centrifuge.Node) {
 			return centrifuge.ConnectReply{}, centrifuge.DisconnectInvalidToken
 		}
 		return centrifuge.ConnectReply{
+			WriteDelay:    a.delay,
 			Credentials:   &centrifuge.Credentials{UserID: c.Subject, Info: []byte(`"` + role + `"`)},
 			Subscriptions: map[string]centrifuge.SubscribeOptions{"user_" + c.Subject: {}, role: {}},
 		}, nil
