@@ -9,7 +9,7 @@ WEB_FILES := $(shell find api/web -type f -not -path '*/node_modules/*' -not -pa
 FUZZTIME ?= 20s
 BENCHTIME ?= 2s
 
-.PHONY: help run build web test install lint unit e2e chaos chaos-short bench fuzz clean
+.PHONY: help run build web test install lint unit e2e chaos chaos-short bench microbench fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +57,11 @@ chaos: build ## every fault three times, 300 clients on 3 nodes: what was lost, 
 chaos-short: build ## two of the faults, once, with 60 clients
 	$(LEDGER) -fault kill-node,redis-restart -runs 1 -clients 60 -nodes 3 -deliveries 4000 $(ARGS)
 
-bench: ## throughput of the parts; figures are comparable within one run only
+bench: ## the gateway beside Node's Socket.IO and centrifuge, into deploy/bench/RESULTS.md; needs two quiet cores for about an hour
+	cd deploy/bench/peers/node && npm ci --no-audit --no-fund
+	go build -o bin/bench ./deploy/bench && bin/bench $(ARGS)
+
+microbench: ## throughput of the parts; figures are comparable within one run only
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./streams ./adapter ./presence ./node
 
 fuzz: ## each fuzz target for FUZZTIME
@@ -69,5 +73,5 @@ fuzz: ## each fuzz target for FUZZTIME
 	done
 
 clean: ## what the targets made
-	rm -rf bin coverage api/web/node_modules deploy/e2e/node_modules
+	rm -rf bin coverage api/web/node_modules deploy/e2e/node_modules deploy/bench/peers/node/node_modules
 	find api/web/dist -type f -not -name .keep -delete

@@ -12,10 +12,12 @@ import (
 // progressAfter is how long a run stays silent: a bar for a moment's work is noise.
 const progressAfter = 300 * time.Millisecond
 
-// progress is a bar of the bytes of input that are done, which appears when the work turns out to be long. A nil
-// progress does nothing.
+// progress is a bar of the work that is done, in bytes of input or by number, which appears when the work turns out to be
+// long. A nil progress does nothing.
 type progress struct {
 	out   io.Writer
+	label string
+	bytes bool
 	size  int64
 	start time.Time
 	done  int64
@@ -27,14 +29,30 @@ func newProgress(out io.Writer, size int64, show bool) *progress {
 	if !show {
 		return nil
 	}
-	return &progress{out: out, size: size, start: time.Now()}
+	return &progress{out: out, label: "publishing", bytes: true, size: size, start: time.Now()}
+}
+
+// newCount returns a progress towards a number, or nil if it is not to be shown.
+func newCount(out io.Writer, label string, size int64, show bool) *progress {
+	if !show {
+		return nil
+	}
+	return &progress{out: out, label: label, size: size, start: time.Now()}
 }
 
 func (p *progress) add(n int) {
 	if p == nil {
 		return
 	}
-	p.done += int64(n)
+	p.set(p.done + int64(n))
+}
+
+// set says how much is done in all.
+func (p *progress) set(done int64) {
+	if p == nil {
+		return
+	}
+	p.done = done
 	if p.bar == nil {
 		if time.Since(p.start) < progressAfter {
 			return
@@ -42,8 +60,9 @@ func (p *progress) add(n int) {
 		p.bar = progressbar.NewOptions64(
 			p.size,
 			progressbar.OptionSetWriter(p.out),
-			progressbar.OptionSetDescription("publishing"),
-			progressbar.OptionShowBytes(true),
+			progressbar.OptionSetDescription(p.label),
+			progressbar.OptionShowBytes(p.bytes),
+			progressbar.OptionShowCount(),
 			progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionSetPredictTime(p.size > 0),
 			progressbar.OptionFullWidth(),
