@@ -110,9 +110,6 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 	if !pidReadable() {
 		return nil, errors.New("adapter: this version of the Socket.IO server keeps its session ids elsewhere")
 	}
-	if !tasksReleasable() {
-		return nil, errors.New("adapter: this version of the Socket.IO server keeps its sockets' tasks otherwise")
-	}
 	if deps.Lead == nil {
 		deps.Lead = func() bool { return true }
 	}

@@ -73,10 +73,7 @@ func (a *nspAdapter) post(m *member, s *socket.Socket, j job) {
 	case putOpening:
 		// The library connects a socket on this queue: packets posted meanwhile follow its CONNECT and what its
 		// connection handlers emitted.
-		s.Enqueue(func() {
-			releaseTasks(s)
-			a.drain(m, s, box)
-		})
+		s.Enqueue(func() { a.drain(m, s, box) })
 	case putSlow:
 		a.c.count.slowSockets.Add(1)
 		a.c.log.Info("closing a socket that takes no packets", "nsp", a.name, "sid", string(m.id))

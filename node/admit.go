@@ -9,6 +9,7 @@ import (
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
 	"github.com/teloo/realtime-gateway/node/auth"
+	"github.com/teloo/realtime-gateway/node/taskqueue"
 )
 
 // errConnectTwice is a second CONNECT on a connection that has a socket or is being admitted.
@@ -17,6 +18,7 @@ var errConnectTwice = errors.New("this connection has a socket already")
 // admit is the Socket.IO middleware that decides on a connect. It answers on its own goroutine, since keys or budget
 // may be waited for, and always answers: a middleware that does not would hold the socket's memory for ever.
 func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
+	taskqueue.Trim(s)
 	release, err := n.takeSeat(s.Conn().Id())
 	if err != nil {
 		n.refuse(s, next, err)

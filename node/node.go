@@ -13,6 +13,7 @@ import (
 
 	"github.com/teloo/realtime-gateway/node/auth"
 	"github.com/teloo/realtime-gateway/node/engine"
+	"github.com/teloo/realtime-gateway/node/taskqueue"
 	"github.com/teloo/realtime-gateway/presence"
 )
 
@@ -91,6 +92,9 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	if deps.Adapter == nil || deps.Verifier == nil || deps.Grants == nil || deps.Presence == nil || deps.Sessions == nil ||
 		deps.Budget == nil || deps.Log == nil {
 		return nil, errors.New("node: a dependency is missing")
+	}
+	if err := taskqueue.Check(); err != nil {
+		return nil, err
 	}
 	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node")}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
