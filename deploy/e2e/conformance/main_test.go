@@ -1,0 +1,54 @@
+package conformance
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+const (
+	ours    = "ours"
+	library = "library"
+	node    = "node"
+)
+
+var (
+	engineName = flag.String("engine", ours, "server under test: ours, library or node")
+	soakCount  = flag.Int("soak", 0, "connections of the soak test; 0 leaves it out")
+)
+
+// deadline is for what happens at once on an idle machine.
+const deadline = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	stopPeers()
+	if code == 0 && *engineName == ours {
+		if err := goleak.Find(); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, "conformance:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// inProcess skips a test that has to look into the server's process.
+func inProcess(t *testing.T) {
+	t.Helper()
+	if *engineName == node {
+		t.Skip("needs the server in this process")
+	}
+}
+
+// onlyOurs skips a test of what the gateway's engine promises beyond the protocol.
+func onlyOurs(t *testing.T, why string) {
+	t.Helper()
+	if *engineName != ours {
+		t.Skip("a promise of the gateway's own engine: " + why)
+	}
+}
