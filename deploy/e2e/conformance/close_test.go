@@ -93,7 +93,7 @@ func TestServerClosesAWebSocket(t *testing.T) {
 		w.send("4!burst-close 200 1000")
 		e := w.ended()
 		require.Len(t, e.messages, 200)
-		requireBurst(t, 200, func() []string { return e.messages })
+		requireNumbered(t, 200, e.messages)
 		require.Contains(t, []int{closeNormal, closeNoCode}, e.code)
 		s.closedWith(h.SID, "forced close")
 	})
@@ -132,7 +132,7 @@ func TestServerClosesPolling(t *testing.T) {
 		p.push("4!burst-close 50 1000")
 		packets := slices.DeleteFunc(flat(p.drain()), func(packet string) bool { return packet == "6" })
 		require.Equal(t, "1", packets[len(packets)-1])
-		requireBurst(t, 50, func() []string { return packets[:len(packets)-1] })
+		requireNumbered(t, 50, packets[:len(packets)-1])
 		s.closedWith(h.SID, "forced close")
 	})
 	t.Run("at once", func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestEventsAndCloseComeInTwoAnswers(t *testing.T) {
 	p.push("4!burst-close 3 1")
 	answers := p.drain()
 	require.Len(t, answers, 2)
-	requireBurst(t, 3, func() []string { return answers[0] })
+	requireNumbered(t, 3, answers[0])
 	require.Equal(t, []string{"1"}, answers[1])
 }
 

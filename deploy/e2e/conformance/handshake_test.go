@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -121,9 +120,8 @@ func TestRefusedWebSockets(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := s.on(t)
 			w, res := s.dial("/engine.io/?"+c.query, "")
-			require.Equal(t, http.StatusBadRequest, res.StatusCode)
-			body, _ := io.ReadAll(res.Body)
-			require.Contains(t, string(body), c.message)
+			require.Equal(t, http.StatusBadRequest, res.status)
+			require.Contains(t, res.body, c.message)
 			_ = w.Close()
 		})
 	}
@@ -134,8 +132,8 @@ func TestWebSocketOfAnotherVersion(t *testing.T) {
 	s := start(t, nil)
 	for _, version := range []string{"", "EIO=3&", "EIO=abc&"} {
 		w, res := s.dial("/engine.io/?"+version+"transport=websocket", "")
-		if res.StatusCode != http.StatusSwitchingProtocols {
-			require.Equal(t, http.StatusBadRequest, res.StatusCode)
+		if res.status != http.StatusSwitchingProtocols {
+			require.Equal(t, http.StatusBadRequest, res.status)
 			continue
 		}
 		require.Equal(t, node, *engineName, "an answer by HTTP is clearer")
@@ -156,8 +154,8 @@ func TestFaultyUpgradeHeaders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := s.on(t)
 			w, res := s.raw(request)
-			require.GreaterOrEqual(t, res.StatusCode, 400)
-			require.Less(t, res.StatusCode, 500)
+			require.GreaterOrEqual(t, res.status, 400)
+			require.Less(t, res.status, 500)
 			_ = w.Close()
 		})
 	}
@@ -172,7 +170,7 @@ func TestOrigins(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, r.status)
 		require.JSONEq(t, `{"code":4,"message":"Forbidden"}`, r.body)
 		w, res := s.dial(engineWS, "Origin: "+foreignOrigin+"\r\n")
-		require.Contains(t, []int{http.StatusForbidden, http.StatusBadRequest}, res.StatusCode)
+		require.Contains(t, []int{http.StatusForbidden, http.StatusBadRequest}, res.status)
 		_ = w.Close()
 	})
 	t.Run("allowed", func(t *testing.T) {
@@ -183,7 +181,7 @@ func TestOrigins(t *testing.T) {
 		require.Equal(t, allowedOrigin, r.header.Get("Access-Control-Allow-Origin"))
 		require.Equal(t, "true", r.header.Get("Access-Control-Allow-Credentials"))
 		w, res := s.dial(engineWS, "Origin: "+allowedOrigin+"\r\n")
-		require.Equal(t, http.StatusSwitchingProtocols, res.StatusCode)
+		require.Equal(t, http.StatusSwitchingProtocols, res.status)
 		opened(t, w.text())
 	})
 	t.Run("preflight", func(t *testing.T) {

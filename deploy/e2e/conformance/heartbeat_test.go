@@ -116,7 +116,7 @@ func TestPongsByPollingAlongWithMessages(t *testing.T) {
 	p, _ := s.openPoll()
 	var got []string
 	for pings := 0; pings < 3; {
-		for _, packet := range strings.Split(p.poll(), separator) {
+		for packet := range strings.SplitSeq(p.poll(), separator) {
 			if packet == "2" {
 				pings++
 				p.push("3" + separator + "4x")

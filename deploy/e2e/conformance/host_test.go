@@ -40,7 +40,7 @@ func newHost(set setup) *host {
 	h.mux.HandleFunc("GET /seen/sessions", func(w http.ResponseWriter, _ *http.Request) { answer(w, h.openSessions()) })
 	h.mux.HandleFunc("POST /kick/{tag}", func(_ http.ResponseWriter, r *http.Request) {
 		for _, s := range h.socketsOf(r.PathValue("tag")) {
-			s.Disconnect(true)
+			s.Enqueue(func() { s.Disconnect(true) }) // on its queue: two that end a socket at once are not told apart
 		}
 	})
 	return h
@@ -143,6 +143,9 @@ func tick(s engine.Socket, n, every int) {
 
 func (h *host) onSocket(s *socket.Socket) {
 	waitForQueue(s)
+	if h.setup.onSocket != nil {
+		h.setup.onSocket(s)
+	}
 	if h.forget {
 		return
 	}

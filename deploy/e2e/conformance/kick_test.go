@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,9 +25,9 @@ func faults(t *testing.T, what string, faulty, n int) {
 
 // told reports whether the disconnect packet is the last message.
 func told(messages []string) bool {
-	for i := len(messages) - 1; i >= 0; i-- {
-		if messages[i] != "6" && messages[i] != "1" {
-			return messages[i] == disconnectPacket
+	for _, m := range slices.Backward(messages) {
+		if m != "6" && m != "1" {
+			return m == disconnectPacket
 		}
 	}
 	return false
@@ -45,12 +46,12 @@ func TestKickedClientsAreTold(t *testing.T) {
 	s := start(t, nil)
 	for name, path := range map[string]func(s *server, tag string) bool{
 		"WebSocket": func(s *server, tag string) bool {
-			w, _ := s.connectWS(tag)
+			w := s.connectWS(tag)
 			s.kick(tag)
 			return told(w.ended().messages)
 		},
 		"WebSocket, by its own event": func(s *server, tag string) bool {
-			w, _ := s.connectWS(tag)
+			w := s.connectWS(tag)
 			w.send(`42["bye"]`)
 			messages := w.ended().messages
 			return told(messages) && messages[0] == `42["bye"]`
@@ -73,7 +74,7 @@ func TestKickedClientsAreTold(t *testing.T) {
 			if p.poll() != "6" {
 				return false
 			}
-			answered, _ := p.hangOrAnswer()
+			answered := p.hangOrAnswer()
 			s.kick(tag)
 			r := <-answered
 			if r.err != nil {

@@ -24,7 +24,7 @@ func libraryOptions[O interface {
 	opts.SetCors(&types.Cors{Origin: allowedOrigin, Credentials: true})
 	opts.SetAllowRequest(func(ctx *types.HttpContext) error {
 		if ctx.Headers().Peek("Origin") == foreignOrigin {
-			return errors.New("Forbidden") //nolint:staticcheck // it is the answer's text
+			return errors.New("Forbidden")
 		}
 		return nil
 	})

@@ -37,7 +37,7 @@ func TestPostsOverTheLimit(t *testing.T) {
 			request := func(p *poller, n int) int {
 				w, res := s.raw("POST " + p.path + " HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n" + headers(n))
 				_ = w.Close()
-				return res.StatusCode
+				return res.status
 			}
 			p, _ := s.openPoll()
 			require.Equal(t, http.StatusOK, request(p, smallPayload), "the limit itself")

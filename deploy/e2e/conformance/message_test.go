@@ -80,11 +80,18 @@ func TestLargeMessagesByPolling(t *testing.T) {
 // requireBurst requires the messages 0 to n-1, in order, each once.
 func requireBurst(t *testing.T, n int, next func() []string) {
 	t.Helper()
-	for i := 0; i < n; {
-		for _, packet := range next() {
-			require.True(t, strings.HasPrefix(packet, "4"+strconv.Itoa(i)+":"), "message %d: %.20s", i, packet)
-			i++
-		}
+	var got []string
+	for len(got) < n {
+		got = append(got, next()...)
+	}
+	requireNumbered(t, n, got)
+}
+
+func requireNumbered(t *testing.T, n int, packets []string) {
+	t.Helper()
+	require.Len(t, packets, n)
+	for i, packet := range packets {
+		require.True(t, strings.HasPrefix(packet, "4"+strconv.Itoa(i)+":"), "message %d: %.20s", i, packet)
 	}
 }
 

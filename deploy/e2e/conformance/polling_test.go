@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -115,7 +116,7 @@ func (p *poller) refused() {
 // drain polls until the session has ended and returns the packets, answer by answer.
 func (p *poller) drain() (answers [][]string) {
 	p.t.Helper()
-	for {
+	for until := time.Now().Add(deadline); time.Now().Before(until); {
 		r := p.get()
 		require.NoError(p.t, r.err)
 		if r.status != http.StatusOK {
@@ -124,6 +125,8 @@ func (p *poller) drain() (answers [][]string) {
 		}
 		answers = append(answers, strings.Split(r.body, separator))
 	}
+	p.t.Fatal("the session does not end")
+	return nil
 }
 
 // last is the last packet of the last answer.

@@ -4,15 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/zishang520/socket.io/servers/engine/v3"
+	"github.com/zishang520/socket.io/servers/socket/v3"
 )
 
 const (
@@ -41,6 +42,7 @@ type setup struct {
 	limits
 	// onSession is called with each new session before anybody else knows it; in-process servers only.
 	onSession func(engine.Socket)
+	onSocket  func(*socket.Socket)
 	forget    bool // keeps nothing of sessions that have ended
 }
 
@@ -100,13 +102,21 @@ func startHost(t *testing.T, set setup) string {
 	default:
 		t.Fatalf("unknown engine %q", *engineName)
 	}
-	srv := httptest.NewServer(h.mux)
+	// Not httptest's, which waits for handlers: the library's can stay for ever.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	srv := &http.Server{Handler: h.mux, ReadHeaderTimeout: deadline, ErrorLog: log.New(io.Discard, "", 0)}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = srv.Serve(listener)
+	}()
 	t.Cleanup(func() {
 		h.stop()
-		srv.CloseClientConnections()
-		srv.Close()
+		_ = srv.Close()
+		<-served
 	})
-	return srv.Listener.Addr().String()
+	return listener.Addr().String()
 }
 
 // on is the server for a subtest.

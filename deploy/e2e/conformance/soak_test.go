@@ -65,16 +65,11 @@ func (l *link) request(method, path, body string) (string, error) {
 	if _, err := fmt.Fprintf(l, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", method, path, len(body), body); err != nil {
 		return "", err
 	}
-	res, err := http.ReadResponse(l.br, nil)
-	if err != nil {
-		return "", err
+	r := readReply(l.br)
+	if r.err == nil && r.status != http.StatusOK {
+		r.err = errors.New(r.body)
 	}
-	var b strings.Builder
-	_, err = bufio.NewReader(res.Body).WriteTo(&b)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = errors.New(res.Status)
-	}
-	return b.String(), err
+	return r.body, r.err
 }
 
 // upgrade asks for a WebSocket.
@@ -82,11 +77,11 @@ func (l *link) upgrade(s *server, path string) error {
 	if _, err := l.Write(s.upgradeRequest(path, "")); err != nil {
 		return err
 	}
-	res, err := http.ReadResponse(l.br, nil)
-	if err == nil && res.StatusCode != http.StatusSwitchingProtocols {
-		err = errors.New(res.Status)
+	r := readReply(l.br)
+	if r.err == nil && r.status != http.StatusSwitchingProtocols {
+		r.err = errors.New(r.body)
 	}
-	return err
+	return r.err
 }
 
 // expect reads messages until one begins with prefix.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/zishang520/socket.io/servers/engine/v3"
+	"github.com/zishang520/socket.io/servers/socket/v3"
 	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
@@ -38,20 +39,20 @@ func TestEventsBeforeACloseAreHandledBeforeIt(t *testing.T) {
 	}
 	for name, leave := range map[string]func(s *server, tag string){
 		"a close frame": func(s *server, tag string) {
-			w, _ := s.connectWS(tag)
+			w := s.connectWS(tag)
 			w.write(join(frames, closeFrame(closeNormal)))
-			w.end()
+			go w.end()
 		},
 		"a half-close": func(s *server, tag string) {
-			w, _ := s.connectWS(tag)
+			w := s.connectWS(tag)
 			w.write(frames)
 			_ = w.CloseWrite()
-			w.end()
+			go w.end()
 		},
 		"Socket.IO's own goodbye, together": func(s *server, tag string) {
-			w, _ := s.connectWS(tag)
+			w := s.connectWS(tag)
 			w.write(join(frames, textFrame(disconnectPacket), closeFrame(closeNormal)))
-			w.end()
+			go w.end()
 		},
 		"a close packet by polling": func(s *server, tag string) {
 			p := s.connectPoll(tag)
@@ -65,7 +66,7 @@ func TestEventsBeforeACloseAreHandledBeforeIt(t *testing.T) {
 			p := s.connectPoll(tag)
 			w := p.upgrade()
 			w.write(join(frames, closeFrame(closeNormal)))
-			w.end()
+			go w.end()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,13 +91,17 @@ func TestEventsBeforeACloseAreHandledBeforeIt(t *testing.T) {
 
 // Client and server often part at the same time.
 func TestDisconnectFiresOnce(t *testing.T) {
-	s := start(t, nil)
+	s := start(t, func(set *setup) {
+		set.onSocket = func(so *socket.Socket) {
+			_ = so.On("disconnecting", func(...any) { time.Sleep(time.Millisecond) }) // who stores a session takes as long
+		}
+	})
 	const n = 300
 	tags := make([]string, n)
 	conns := make([]*wsConn, n)
 	for i := range n {
 		tags[i] = s.tag(i)
-		conns[i], _ = s.connectWS(tags[i])
+		conns[i] = s.connectWS(tags[i])
 	}
 	var parting sync.WaitGroup
 	for i, w := range conns {
@@ -115,17 +120,24 @@ func TestDisconnectFiresOnce(t *testing.T) {
 		}
 	}
 	parting.Wait()
-	wrong := 0
+	never, often := 0, 0
+	until := time.Now().Add(deadline)
 	for i, tag := range tags {
-		s.eventually("it is gone", func() bool { return len(s.socket(tag).Disconnects) > 0 })
-		conns[i].end()
+		for len(s.socket(tag).Disconnects) == 0 && time.Now().Before(until) {
+			time.Sleep(5 * time.Millisecond)
+		}
+		_ = conns[i].Close()
 	}
 	for _, tag := range tags {
-		if len(s.socket(tag).Disconnects) != 1 {
-			wrong++
+		switch n := len(s.socket(tag).Disconnects); {
+		case n == 0:
+			never++
+		case n > 1:
+			often++
 		}
 	}
-	faults(t, "disconnected more than once", wrong, n)
+	t.Logf("never: %d", never)
+	faults(t, "disconnected never, or more than once", never+often, n)
 }
 
 // A PONG may be there before whoever wrote the PING gets round to waiting for it.
@@ -194,7 +206,7 @@ func TestAnEarlyConnectIsNotLost(t *testing.T) {
 	s := start(t, func(set *setup) {
 		set.onSession = func(engine.Socket) { time.Sleep(20 * time.Millisecond) }
 	})
-	requireEarlyConnects(t, s, 30)
+	requireEarlyConnects(t, s, 10)
 }
 
 func TestManyEarlyConnects(t *testing.T) { requireEarlyConnects(t, start(t, nil), 400) }
@@ -216,7 +228,7 @@ func requireEarlyConnects(t *testing.T, s *server, n int) {
 
 // earlyConnect reads the handshake, the answer to a CONNECT, and the answer to an event sent at once after that.
 func (w *wsConn) earlyConnect() bool {
-	for _, want := range []string{`0{"sid"`, `40{"sid"`, `42["echo",1]`} {
+	for _, want := range []string{`0{`, `40{`, `42["echo",1]`} {
 		if err := w.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
 			return false
 		}
@@ -224,7 +236,7 @@ func (w *wsConn) earlyConnect() bool {
 		if err != nil || !strings.HasPrefix(string(f.payload), want) {
 			return false
 		}
-		if strings.HasPrefix(want, "40") {
+		if want == `40{` {
 			_, _ = w.Write(textFrame(`42["echo",1]`))
 		}
 	}
@@ -239,7 +251,7 @@ func TestAnEventRightBehindTheConnectDoesNotEndTheSession(t *testing.T) {
 			_ = es.On("drain", func(...any) { time.Sleep(20 * time.Millisecond) })
 		}
 	})
-	requireEarlyConnects(t, s, 30)
+	requireEarlyConnects(t, s, 10)
 }
 
 func heap() int64 {
@@ -384,46 +396,61 @@ func TestListenersMayClose(t *testing.T) {
 
 func TestCloseWhileOthersWrite(t *testing.T) {
 	inProcess(t)
-	var mu sync.Mutex
-	var open []engine.Socket
-	s := start(t, func(set *setup) {
-		set.onSession = func(es engine.Socket) {
-			mu.Lock()
-			defer mu.Unlock()
-			open = append(open, es)
-		}
-	})
-	const n, writers = 64, 3
-	var readers, all sync.WaitGroup
-	for range n {
-		w, _ := s.openWS()
-		readers.Go(func() { w.end() })
-	}
+	const n, writers, before = 100, 3, 20
 	var hanging atomic.Int64
-	for _, es := range open {
+	var all sync.WaitGroup
+	// part has several write, and then close meanwhile.
+	part := func(es engine.Socket, write func()) {
 		var work sync.WaitGroup
+		var written atomic.Int64
 		for range writers {
 			work.Go(func() {
 				for i := 0; i < 200 && es.ReadyState() == "open"; i++ {
-					es.Send(text("x"), nil, nil)
+					write()
+					written.Add(1)
 				}
 			})
 		}
-		work.Go(func() { es.Close(false) })
-		work.Go(func() { es.Close(false) })
-		all.Go(func() {
-			done := make(chan struct{})
-			go func() { work.Wait(); close(done) }()
-			select {
-			case <-done:
-			case <-time.After(5 * time.Second):
-				hanging.Add(1)
-			}
-		})
+		for range 2 {
+			work.Go(func() {
+				for written.Load() < before {
+					runtime.Gosched()
+				}
+				es.Close(false)
+			})
+		}
+		done := make(chan struct{})
+		go func() { work.Wait(); close(done) }()
+		select {
+		case <-done:
+		case <-time.After(4 * time.Second):
+			hanging.Add(1)
+		}
 	}
-	all.Wait()
-	faults(t, "sessions hang", int(hanging.Load()), n)
+	s := start(t, func(set *setup) {
+		set.onSocket = func(so *socket.Socket) {
+			all.Go(func() { part(so.Conn(), func() { _ = so.Emit("x", 1) }) })
+		}
+		set.onSession = func(es engine.Socket) {
+			_ = es.Once("data", func(args ...any) {
+				if args[0].(types.BufferInterface).String() == "go" {
+					all.Go(func() { part(es, func() { es.Send(text("x"), nil, nil) }) })
+				}
+			})
+		}
+	})
+	var readers sync.WaitGroup
+	for i := range n {
+		raw, _ := s.openWS()
+		raw.send("4go")
+		readers.Go(func() { raw.end() })
+		bound := s.dialed(socketWS)
+		bound.send(`40{"tag":"` + s.tag(i) + `"}`)
+		readers.Go(func() { bound.end() })
+	}
 	s.eventually("all sessions end", func() bool { return s.sessions() == 0 })
+	all.Wait()
+	faults(t, "sessions hang", int(hanging.Load()), 2*n)
 	readers.Wait()
 }
 
@@ -431,7 +458,7 @@ func TestNoSessionIsLeftByAResetDuringTheHandshake(t *testing.T) {
 	s := start(t, func(set *setup) { set.UpgradeTimeout = time.Second })
 	before := s.sessions()
 	request := s.upgradeRequest(engineWS, "")
-	const n, workers = 3000, 8
+	const n, workers = 6000, 8
 	var resets sync.WaitGroup
 	for worker := range workers {
 		resets.Go(func() {

@@ -70,7 +70,7 @@ func TestRequestsAfterAnUpgrade(t *testing.T) {
 	t.Run("a second WebSocket", func(t *testing.T) {
 		s := s.on(t)
 		second, res := s.dial(p.upgradePath(), "")
-		if res.StatusCode == http.StatusSwitchingProtocols {
+		if res.status == http.StatusSwitchingProtocols {
 			second.send("2probe")
 			require.Empty(t, second.ended().messages)
 		}
@@ -83,7 +83,7 @@ func TestASecondProbeMeanwhile(t *testing.T) {
 	p, _ := s.openPoll()
 	w := p.probe()
 	second, res := s.dial(p.upgradePath(), "")
-	if res.StatusCode == http.StatusSwitchingProtocols {
+	if res.status == http.StatusSwitchingProtocols {
 		second.send("2probe")
 		require.Empty(t, second.ended().messages)
 	}
@@ -136,8 +136,8 @@ func TestUpgradesThatFailLeaveTheSession(t *testing.T) {
 func (p *poller) upgradeAtLast() (w *wsConn) {
 	p.t.Helper()
 	p.eventually("it can be upgraded", func() bool {
-		var res *http.Response
-		if w, res = p.dial(p.upgradePath(), ""); res.StatusCode != http.StatusSwitchingProtocols {
+		var res reply
+		if w, res = p.dial(p.upgradePath(), ""); res.status != http.StatusSwitchingProtocols {
 			return false
 		}
 		w.send("2probe")
@@ -179,14 +179,14 @@ func TestMessagesFromTheServerDuringAnUpgrade(t *testing.T) {
 	p.push("4!tick 200 3")
 	var got []string
 	take := func(packets string) {
-		for _, packet := range strings.Split(packets, separator) {
+		for packet := range strings.SplitSeq(packets, separator) {
 			if packet != "6" {
 				got = append(got, packet)
 			}
 		}
 	}
 	take(p.poll())
-	answered, _ := p.hangOrAnswer()
+	answered := p.hangOrAnswer()
 	w := p.probe()
 	r := <-answered
 	require.NoError(t, r.err)
@@ -202,12 +202,12 @@ func TestMessagesFromTheServerDuringAnUpgrade(t *testing.T) {
 }
 
 // hangOrAnswer is a poll that may be answered at once.
-func (p *poller) hangOrAnswer() (<-chan reply, context.CancelFunc) {
+func (p *poller) hangOrAnswer() <-chan reply {
 	ctx, cancel := context.WithCancel(context.Background())
 	ch := make(chan reply, 1)
 	go func() { ch <- p.do(ctx, http.MethodGet, p.path, "", nil) }()
 	p.t.Cleanup(cancel)
-	return ch, cancel
+	return ch
 }
 
 func TestMessagesFromTheClientDuringAnUpgrade(t *testing.T) {
@@ -252,7 +252,7 @@ func TestCloseDuringAnUpgrade(t *testing.T) {
 		p.push("4!burst-close 3 1")
 		w.send("5")
 		e := w.ended()
-		requireBurst(t, 3, func() []string { return e.messages })
+		requireNumbered(t, 3, e.messages)
 		s.closedWith(h.SID, "forced close")
 	})
 }
@@ -263,5 +263,5 @@ func TestUpgradeAfterTheEnd(t *testing.T) {
 	p.push("1")
 	s.closedWith(h.SID, "transport close")
 	_, res := s.dial(p.upgradePath(), "")
-	require.Equal(t, http.StatusBadRequest, res.StatusCode)
+	require.Equal(t, http.StatusBadRequest, res.status)
 }

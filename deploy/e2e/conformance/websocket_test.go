@@ -60,13 +60,13 @@ func (s *server) upgradeRequest(path, headers string) []byte {
 }
 
 // dial asks for a WebSocket and returns the connection with the answer, whatever it is.
-func (s *server) dial(path, headers string) (*wsConn, *http.Response) {
+func (s *server) dial(path, headers string) (*wsConn, reply) {
 	s.t.Helper()
 	return s.raw(string(s.upgradeRequest(path, headers)))
 }
 
 // raw sends any request on a connection of its own.
-func (s *server) raw(request string) (*wsConn, *http.Response) {
+func (s *server) raw(request string) (*wsConn, reply) {
 	s.t.Helper()
 	w := s.plain()
 	w.write([]byte(request))
@@ -81,21 +81,37 @@ func (s *server) plain() *wsConn {
 	return w
 }
 
-// answer reads the answer to an upgrade request.
-func (w *wsConn) answer() *http.Response {
+// answer reads the answer to an HTTP request.
+func (w *wsConn) answer() (r reply) {
 	w.t.Helper()
 	require.NoError(w.t, w.SetReadDeadline(time.Now().Add(deadline)))
-	res, err := http.ReadResponse(w.br, nil)
-	require.NoError(w.t, err)
-	return res
+	r = readReply(w.br)
+	require.NoError(w.t, r.err)
+	return r
+}
+
+// readReply reads an HTTP answer; after a grant of a WebSocket its frames are left to read.
+func readReply(br *bufio.Reader) reply {
+	res, err := http.ReadResponse(br, nil)
+	if err != nil {
+		return reply{err: err}
+	}
+	defer func() { _ = res.Body.Close() }()
+	r := reply{status: res.StatusCode, header: res.Header}
+	if r.status != http.StatusSwitchingProtocols {
+		var body []byte
+		body, r.err = io.ReadAll(res.Body)
+		r.body = string(body)
+	}
+	return r
 }
 
 // dialed is a WebSocket that was granted.
 func (s *server) dialed(path string) *wsConn {
 	s.t.Helper()
 	w, res := s.dial(path, "")
-	require.Equal(s.t, http.StatusSwitchingProtocols, res.StatusCode)
-	require.Equal(s.t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", res.Header.Get("Sec-Websocket-Accept"))
+	require.Equal(s.t, http.StatusSwitchingProtocols, res.status)
+	require.Equal(s.t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", res.header.Get("Sec-WebSocket-Accept"))
 	return w
 }
 
@@ -107,13 +123,13 @@ func (s *server) openWS() (*wsConn, handshake) {
 }
 
 // connectWS opens a Socket.IO connection over a WebSocket.
-func (s *server) connectWS(tag string) (*wsConn, handshake) {
+func (s *server) connectWS(tag string) *wsConn {
 	s.t.Helper()
 	w := s.dialed(socketWS)
-	h := opened(s.t, w.text())
+	opened(s.t, w.text())
 	w.send(`40{"tag":"` + tag + `"}`)
 	require.Contains(s.t, w.text(), `40{"sid":`)
-	return w, h
+	return w
 }
 
 // frame encodes a frame with a mask.
@@ -133,11 +149,11 @@ func frame(fin bool, op byte, payload []byte) []byte {
 		head = binary.BigEndian.AppendUint64(head, uint64(n))
 	}
 	mask := [4]byte{0x5a, 0x01, 0xff, 0x3c}
-	out := append(head, mask[:]...)
+	head = append(head, mask[:]...)
 	for i, b := range payload {
-		out = append(out, b^mask[i%4])
+		head = append(head, b^mask[i%4])
 	}
-	return out
+	return head
 }
 
 func textFrame(text string) []byte { return frame(true, opText, []byte(text)) }
