@@ -1,5 +1,56 @@
+//go:build engine
+
 package conformance
 
-import "testing"
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"testing"
 
-func (h *host) serveOurs(t *testing.T) { t.Skip("no engine yet") }
+	"github.com/stretchr/testify/require"
+
+	"github.com/teloo/realtime-gateway/node/engine"
+)
+
+// newOurs starts an engine of the gateway's own.
+func (h *host) newOurs(t *testing.T) *engine.Server {
+	t.Helper()
+	cfg := engine.DefaultConfig()
+	cfg.NodeName = "conformance"
+	cfg.PingInterval, cfg.PingTimeout, cfg.UpgradeTimeout = h.PingInterval, h.PingTimeout, h.UpgradeTimeout
+	cfg.MaxPayload = h.MaxPayload
+	cfg.AllowOrigin = func(r *http.Request) bool { return r.Header.Get("Origin") != foreignOrigin }
+	if h.StallTimeout > 0 {
+		cfg.StallTimeout = h.StallTimeout
+	}
+	if h.CloseGrace > 0 {
+		cfg.CloseGrace = h.CloseGrace
+	}
+	if h.MaxQueueBytes > 0 {
+		cfg.MaxQueueBytes = h.MaxQueueBytes
+	}
+	server, err := engine.New(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	h.stops = append(h.stops, func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error("the engine's Run:", err)
+		}
+	})
+	return server
+}
+
+func (h *host) serveOurs(t *testing.T) {
+	t.Helper()
+	raw := h.newOurs(t)
+	h.echo(raw, raw)
+	bound := h.newOurs(t)
+	io := h.newSocketServer()
+	h.bind(bound, bound, io)
+	h.stops = append([]func(){func() { io.Close(nil) }}, h.stops...)
+}
