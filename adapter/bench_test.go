@@ -1,10 +1,13 @@
 package adapter
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
@@ -37,14 +40,14 @@ func BenchmarkLocalBroadcast(b *testing.B) {
 	a := n.cluster.adapterOf("/")
 	fields, err := EncodeBroadcast("n", Broadcast{Event: "ev", Rooms: []string{"r"}, Args: raw(payload)})
 	require.NoError(b, err)
-	values := fieldMap(fields)
+	values := rawOf(fieldMap(fields))
 	start := n.cluster.Stats().Writes
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range b.N {
 		e, err := decodeEntry(values)
 		require.NoError(b, err)
-		a.deliver(newFrame("/", e.packet, e.opts.Flags), e.opts)
+		a.deliver(delivery{frame: newFrame("/", e.packet, e.opts.Flags), opts: e.opts})
 		want := start + uint64(i+1)*members
 		eventually(b, "written", func() bool { return n.cluster.count.writes.Load() >= want })
 	}
@@ -85,7 +88,7 @@ func BenchmarkDecodeEntry(b *testing.B) {
 		Event: "solicitud_created", Rooms: []string{"solicitud_1", "user_2", "admin"}, Args: raw(payload),
 	})
 	require.NoError(b, err)
-	values := fieldMap(fields)
+	values := rawOf(fieldMap(fields))
 	b.ReportAllocs()
 	for b.Loop() {
 		e, err := decodeEntry(values)
@@ -94,4 +97,65 @@ func BenchmarkDecodeEntry(b *testing.B) {
 		}
 		_ = newFrame("/", e.packet, e.opts.Flags)
 	}
+}
+
+// BenchmarkEntry takes one log entry, as the reader has it from Redis, to the one socket of its user's room, with the ring
+// full.
+func BenchmarkEntry(b *testing.B) {
+	cfg := testConfig("a:1")
+	cfg.RingMaxEntries = 10_000
+	c, err := New(cfg, Deps{Redis: redisClients(b, "127.0.0.1:1").redis, Blocking: redisClients(b, "127.0.0.1:1").blocking})
+	require.NoError(b, err)
+	a := bareAdapter()
+	a.c = c
+	c.nsps["/"] = a
+	sinks := make([]sink, 1000)
+	values := make([]*rawEntry, len(sinks))
+	for i := range sinks {
+		user := fmt.Sprint("user_", i)
+		a.attach(fmt.Sprint("s", i), &sinks[i], socket.Room(user))
+		fields, err := EncodeBroadcast("n:1", Broadcast{Event: "notificacion_nueva", Rooms: []string{user}, Args: raw(payload)})
+		require.NoError(b, err)
+		values[i] = rawOf(fieldMap(fields))
+	}
+	r := newReader(c)
+	id := streamID{ms: 1_700_000_000_000}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		i++
+		id.seq++
+		v := values[i%len(values)]
+		v.id, v.from, v.sourced = id, id.String(), true
+		r.handle(v)
+	}
+	require.Equal(b, uint64(b.N), c.count.writes.Load())
+}
+
+// BenchmarkReadLog reads entries from Redis, 1,000 at a time.
+func BenchmarkReadLog(b *testing.B) {
+	server := redistest.Start(b)
+	ctx := context.Background()
+	pipe := server.Client().Pipeline()
+	for i := range 1000 {
+		fields, err := EncodeBroadcast("n:1", Broadcast{
+			Event: "notificacion_nueva", Rooms: []string{fmt.Sprint("user_", i)}, Args: raw(payload),
+		})
+		require.NoError(b, err)
+		pipe.XAdd(ctx, &redis.XAddArgs{Stream: logKey, Values: append(fields, fieldSrc, fmt.Sprintf("17000000000%d-0", i))})
+	}
+	_, err := pipe.Exec(ctx)
+	require.NoError(b, err)
+	clients := redisClients(b, server.Addr())
+	c, err := New(testConfig("a:1"), Deps{Redis: clients.redis, Blocking: clients.blocking})
+	require.NoError(b, err)
+	r := newReader(c)
+	b.ReportAllocs()
+	for b.Loop() {
+		messages, err := r.read(ctx, streamID{}, 1000)
+		if err != nil || len(messages) != 1000 {
+			b.Fatal(len(messages), err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/entry")
 }

@@ -2,9 +2,13 @@
 // all nodes read in the same order, and the requests that nodes answer for each other.
 //
 // It owns the log's format and reading, the publishing to it, and the pub/sub channels of the requests. It never decides
-// who may join a room, never delivers a cluster-wide broadcast ahead of the log, and never writes to a connection from a
-// goroutine that others wait for. It speaks the formats of @socket.io/redis-streams-adapter 0.3, so Node servers can be
-// members of the same cluster.
+// who may join a room, never delivers a cluster-wide broadcast ahead of the log, and never waits for a connection while
+// others wait for it. It speaks the formats of @socket.io/redis-streams-adapter 0.3, so Node servers can be members of the
+// same cluster.
+//
+// A packet is encoded once, as WebSocket frames, and handed to connections that take those (WriteFrames). Others are
+// written to as the library writes, which is slow. That is also the way of a socket with listeners for outgoing packets:
+// whether it has any is looked at when the connection handlers have run, so these have to add them.
 package adapter
 
 import (
@@ -62,7 +66,8 @@ type Cluster struct {
 	nsps  map[string]*nspAdapter // nspMu
 
 	// deliverMu is the delivery lock: a broadcast from the log reaches the members' queues, and the position moves past
-	// it, while it is held. Whoever holds it sees rooms and position agree. No connection is entered under it.
+	// it, while it is held. Whoever holds it sees rooms and position agree. No connection is entered under it that could
+	// block or call back.
 	deliverMu  deliveryLock
 	position   streamID // deliverMu
 	positioned bool     // deliverMu: position is known
@@ -104,6 +109,9 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 	}
 	if !pidReadable() {
 		return nil, errors.New("adapter: this version of the Socket.IO server keeps its session ids elsewhere")
+	}
+	if !tasksReleasable() {
+		return nil, errors.New("adapter: this version of the Socket.IO server keeps its sockets' tasks otherwise")
 	}
 	if deps.Lead == nil {
 		deps.Lead = func() bool { return true }
@@ -215,10 +223,10 @@ func (c *Cluster) namespaces() []string {
 	return names
 }
 
-// moveTo sets the position. For holders of the delivery lock.
-func (c *Cluster) moveTo(id streamID) {
-	c.position, c.positioned = id, true
-	c.joinedAt.Store(&id)
+// moveTo sets the position to *id, which does not change any more. For holders of the delivery lock.
+func (c *Cluster) moveTo(id *streamID) {
+	c.position, c.positioned = *id, true
+	c.joinedAt.Store(id)
 }
 
 // joinPosition is the position as it is or was a moment ago.

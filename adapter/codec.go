@@ -232,8 +232,8 @@ func anyList(list []string) []any {
 	return out
 }
 
-// packetBody is an event ready to be framed: its JSON array, which ends with its bracket, and the binary that the array's
-// placeholders stand for.
+// packetBody is an event ready to be framed: its JSON array, which ends with its bracket and must not be changed, and the
+// binary that the array's placeholders stand for.
 type packetBody struct {
 	// offset is appended as the last argument, for the client to recover from; zero: it is not.
 	offset      streamID
@@ -270,13 +270,12 @@ type entryPacket struct {
 }
 
 // decodeEntry decodes a log entry that has an nsp field.
-func decodeEntry(values map[string]any) (entry, error) {
-	text := func(field string) string { s, _ := values[field].(string); return s }
-	e := entry{uid: text(fieldUID), nsp: text(fieldNsp)}
+func decodeEntry(raw *rawEntry) (entry, error) {
+	e := entry{uid: raw.uid, nsp: raw.nsp}
 	if len(e.uid) > maxIdentity || len(e.nsp) > maxNamespace {
 		return entry{}, errors.New("uid or nsp is too long")
 	}
-	kind, err := strconv.Atoi(text(fieldType))
+	kind, err := strconv.Atoi(raw.kind)
 	if err != nil {
 		return entry{}, fmt.Errorf("message type: %w", err)
 	}
@@ -284,7 +283,7 @@ func decodeEntry(values map[string]any) (entry, error) {
 	if e.kind < typeBroadcast || e.kind > typeDisconnect {
 		return entry{}, fmt.Errorf("message type %d does not belong in the log", kind)
 	}
-	data := text(fieldData)
+	data := raw.data
 	if data == "" {
 		return entry{}, errors.New("no data")
 	}
@@ -298,15 +297,14 @@ func (e entry) fromJSON(data string) (entry, error) {
 	if !utf8.ValidString(data) {
 		return entry{}, errJSON
 	}
-	raw := []byte(data)
 	if e.kind == typeBroadcast {
-		if opts, array, ok := fastEvent(raw); ok {
+		if opts, array, ok := fastEvent(data); ok {
 			e.opts, e.packet = opts, packetBody{array: array}
 			return e, checkEventArray(array)
 		}
 	}
 	var body entryBody
-	if err := json.Unmarshal(raw, &body); err != nil {
+	if err := json.Unmarshal([]byte(data), &body); err != nil {
 		return entry{}, err
 	}
 	if body.Opts == nil || body.Opts.Rooms == nil {

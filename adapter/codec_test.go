@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
@@ -30,6 +31,15 @@ const (
 		"cmVxdWVzdElksDAwMTEyMjMzNDQ1NTY2Nzc="
 )
 
+// rawOf is an entry as the client decodes it.
+func rawOf(values map[string]any) *rawEntry {
+	raw, err := rawEntryOf(redis.XMessage{ID: "1-1", Values: values})
+	if err != nil {
+		panic(err)
+	}
+	return &raw
+}
+
 func fieldMap(fields []string) map[string]any {
 	m := make(map[string]any)
 	for i := 0; i+1 < len(fields); i += 2 {
@@ -39,12 +49,12 @@ func fieldMap(fields []string) map[string]any {
 }
 
 func TestNodeEntriesAreDecoded(t *testing.T) {
-	e, err := decodeEntry(map[string]any{"uid": "n", "nsp": "/", "type": "3", "data": nodeJSON})
+	e, err := decodeEntry(rawOf(map[string]any{"uid": "n", "nsp": "/", "type": "3", "data": nodeJSON}))
 	require.NoError(t, err)
 	require.Equal(t, []string{"r1"}, e.opts.Rooms)
 	require.Equal(t, `["ev",{"z":1,"a":[1,2.5,null]},"x<y>&"]`, string(e.packet.array))
 
-	e, err = decodeEntry(map[string]any{"uid": "n", "nsp": "/", "type": "3", "data": nodeBinary})
+	e, err = decodeEntry(rawOf(map[string]any{"uid": "n", "nsp": "/", "type": "3", "data": nodeBinary}))
 	require.NoError(t, err)
 	require.Equal(t, []string{"r1", "ñ"}, e.opts.Rooms)
 	require.Equal(t, []string{"x"}, e.opts.Except)
@@ -61,7 +71,7 @@ func TestNodeEntriesAreDecoded(t *testing.T) {
 		"5": `{"opts":{"rooms":["q"],"except":[],"flags":{}},"rooms":["a"]}`,
 		"6": `{"opts":{"rooms":["q"],"except":[],"flags":{}},"close":true}`,
 	} {
-		e, err := decodeEntry(map[string]any{"uid": "n", "nsp": "/x", "type": kind, "data": data})
+		e, err := decodeEntry(rawOf(map[string]any{"uid": "n", "nsp": "/x", "type": kind, "data": data}))
 		require.NoError(t, err)
 		require.Equal(t, kind == "6", e.close)
 		require.Equal(t, "/x", e.nsp)
@@ -80,7 +90,7 @@ func TestEncodeBroadcastKeepsArgumentsByteForByte(t *testing.T) {
 		`{"opts":{"rooms":["r","q\""],"except":["x"],"flags":{"volatile":true}},` +
 			`"packet":{"type":2,"data":["ev",` + arg + `,null],"nsp":"/"}}`,
 	}, fields)
-	e, err := decodeEntry(fieldMap(fields))
+	e, err := decodeEntry(rawOf(fieldMap(fields)))
 	require.NoError(t, err)
 	require.Equal(t, `["ev",`+arg+`,null]`, string(e.packet.array))
 	require.True(t, e.opts.Flags.Volatile)
@@ -153,14 +163,14 @@ func TestBadEntriesAreRefused(t *testing.T) {
 		"extension":       base64.StdEncoding.EncodeToString([]byte{0xd4, 0x05, 0x00}),
 		"numeric key":     base64.StdEncoding.EncodeToString([]byte{0x81, 0x01, 0x01}),
 	} {
-		_, err := decodeEntry(map[string]any{"uid": "n", "nsp": "/", "type": "3", "data": data})
+		_, err := decodeEntry(rawOf(map[string]any{"uid": "n", "nsp": "/", "type": "3", "data": data}))
 		require.Error(t, err, name)
 	}
 	for _, kind := range []string{"", "x", "2", "7", "13"} {
-		_, err := decodeEntry(map[string]any{"uid": "n", "nsp": "/", "type": kind, "data": nodeJSON})
+		_, err := decodeEntry(rawOf(map[string]any{"uid": "n", "nsp": "/", "type": kind, "data": nodeJSON}))
 		require.Error(t, err, kind)
 	}
-	_, err := decodeEntry(map[string]any{"uid": strings.Repeat("u", 300), "nsp": "/", "type": "3", "data": nodeJSON})
+	_, err := decodeEntry(rawOf(map[string]any{"uid": strings.Repeat("u", 300), "nsp": "/", "type": "3", "data": nodeJSON}))
 	require.Error(t, err)
 }
 
@@ -261,7 +271,7 @@ func TestFramesAreWhatTheLibraryWouldWrite(t *testing.T) {
 		body.id = c.id
 		f := newFrame(c.nsp, body, flags{})
 		var texts []string
-		for _, p := range f.packets {
+		for _, p := range f.library().packets {
 			for range 2 { // each socket's reader is its own
 				all, err := io.ReadAll(p.Clone())
 				require.NoError(t, err)
@@ -270,8 +280,8 @@ func TestFramesAreWhatTheLibraryWouldWrite(t *testing.T) {
 			texts = append(texts, p.String())
 		}
 		require.Equal(t, encoded(packet), texts, name)
-		require.Equal(t, len(f.packets) == 1, f.opts.WsPreEncodedFrame != nil, name)
-		require.Equal(t, "ev", f.packet().Data.([]any)[0])
+		require.Equal(t, len(f.frames) == 1, f.library().opts.WsPreEncodedFrame != nil, name)
+		require.Equal(t, "ev", f.library().packet().Data.([]any)[0])
 	}
 }
 
@@ -380,20 +390,20 @@ func FuzzDecodeEntry(f *testing.F) {
 	f.Add("6", `{"opts":{"rooms":[]},"close":true}`)
 	f.Add("3", `{"opts":{"rooms":[],"flags":{"timeout":1e99}},"packet":{"type":2,"data":["\"\\",1],"id":1}}`)
 	f.Fuzz(func(t *testing.T, kind, data string) {
-		e, err := decodeEntry(map[string]any{"uid": "n", "nsp": "/n", "type": kind, "data": data})
+		e, err := decodeEntry(rawOf(map[string]any{"uid": "n", "nsp": "/n", "type": kind, "data": data}))
 		if err != nil || e.kind != typeBroadcast {
 			return
 		}
 		// What is accepted is framed as a packet that a client's parser accepts.
 		fr := newFrame("/n", e.packet, e.opts.Flags)
-		text := fr.packets[0].String()
+		text := fr.library().packets[0].String()
 		require.True(t, utf8.ValidString(text))
 		decoder := parser.NewDecoder()
 		if len(e.packet.attachments) <= 10 {
 			require.NoError(t, decoder.Add(text), text)
 		}
 		decoder.Destroy()
-		fr.packet()
+		fr.library().packet()
 		_ = e.opts.Flags.timeout(time.Second)
 	})
 }
@@ -410,9 +420,27 @@ func TestTheUsualLayoutIsDecodedFast(t *testing.T) {
 		`{"opts":{"rooms":[],"except":[],"flags":{}},"packet":{"type":2,"data":["e"],"nsp":"/"},"opts":{"rooms":[]}}`: false,
 		`{"opts":{"rooms":[],"except":[],"flags":{}},"packet":{"type":2,"data":["e"`:                                  false,
 	} {
-		_, _, ok := fastEvent([]byte(data))
+		_, _, ok := fastEvent(data)
 		require.Equal(t, usual, ok, data)
 	}
+}
+
+// FuzzScanJSON compares the scanning with that of encoding/json.
+func FuzzScanJSON(f *testing.F) {
+	for _, text := range []string{
+		`[]`, `{}`, `[1,-0,0.5,1e9,1E-2,-12.25e+3]`, `{"a":[{"b":null}],"c":true,"":false}`, `["\u00e9\ud800\"\\/"]`, " [ 1 ,\t{ \"a\" :\r\n2 } ] ",
+		`01`, `1.`, `.5`, `-`, `1e`, `[1,]`, `{"a"}`, `{"a":1,}`, `{a:1}`, `"\x"`, `"\u12g4"`, `"\u123`, "\"\n\"", `tru`, `nul`, `[`, `{`, `"`, `+1`, ``, `[1 2]`,
+		strings.Repeat("[", 600) + strings.Repeat("]", 600),
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		end := scanJSON(text, scanSpace(text, 0), maxDepth)
+		valid := end >= 0 && scanSpace(text, end) == len(text)
+		if valid || !strings.Contains(text, strings.Repeat("[", 100)) && len(text) < 5*maxDepth {
+			require.Equal(t, json.Valid([]byte(text)), valid, text)
+		}
+	})
 }
 
 // FuzzFastEvent compares the fast decoding with the general one.
@@ -420,7 +448,7 @@ func FuzzFastEvent(f *testing.F) {
 	f.Add(nodeJSON)
 	f.Add(`{"opts":{"rooms":["a"],"except":["b"],"flags":{"volatile":true}},"packet":{"type":2,"data":["e","\\\""]}}`)
 	f.Fuzz(func(t *testing.T, data string) {
-		opts, array, ok := fastEvent([]byte(data))
+		opts, array, ok := fastEvent(data)
 		if !ok || !utf8.ValidString(data) {
 			return
 		}
@@ -464,7 +492,7 @@ func FuzzEncodeBroadcast(f *testing.F) {
 		if err != nil {
 			return
 		}
-		e, err := decodeEntry(fieldMap(fields))
+		e, err := decodeEntry(rawOf(fieldMap(fields)))
 		require.NoError(t, err)
 		require.Equal(t, []string{room}, e.opts.Rooms)
 		var args []json.RawMessage
@@ -484,9 +512,9 @@ func TestANumberThatJSONLacksIsNullAsInNode(t *testing.T) {
 		"opts": options{}.value(), "packet": packetValue("/", []any{"ev", math.NaN(), math.Inf(1), []byte{1}}, nil),
 	})
 	require.NoError(t, err)
-	e, err := decodeEntry(map[string]any{
+	e, err := decodeEntry(rawOf(map[string]any{
 		"uid": "n", "nsp": "/", "type": "3", "data": base64.StdEncoding.EncodeToString(packed),
-	})
+	}))
 	require.NoError(t, err)
 	require.Equal(t, `["ev",null,null,{"_placeholder":true,"num":0}]`, string(e.packet.array))
 }

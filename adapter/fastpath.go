@@ -1,18 +1,18 @@
 package adapter
 
 import (
-	"bytes"
-	"encoding/json"
+	"strings"
+	"unsafe"
 )
 
 // Both this package and Node's adapter write an event's log entry in one layout, so it can be taken apart without
 // reflection. Whatever deviates from the layout in any way is left to the general decoding.
 
-// cursor walks over bytes that are valid JSON.
-type cursor struct{ rest []byte }
+// cursor walks over the data of an entry.
+type cursor struct{ rest string }
 
 func (c *cursor) skip(literal string) bool {
-	if len(c.rest) < len(literal) || string(c.rest[:len(literal)]) != literal {
+	if !strings.HasPrefix(c.rest, literal) {
 		return false
 	}
 	c.rest = c.rest[len(literal):]
@@ -21,73 +21,66 @@ func (c *cursor) skip(literal string) bool {
 
 // text takes a string that has no escapes.
 func (c *cursor) text() (string, bool) {
-	if !c.skip(`"`) {
+	if c.rest == "" || c.rest[0] != '"' {
 		return "", false
 	}
-	end := bytes.IndexByte(c.rest, '"')
-	if end < 0 || bytes.IndexByte(c.rest[:end], '\\') >= 0 {
+	end := scanString(c.rest, 0)
+	if end < 0 || strings.IndexByte(c.rest[:end], '\\') >= 0 {
 		return "", false
 	}
-	s := string(c.rest[:end])
-	c.rest = c.rest[end+1:]
+	s := c.rest[1 : end-1]
+	c.rest = c.rest[end:]
 	return s, true
 }
 
-// texts takes an array of such strings; it is not nil, since an absent one means something else.
+// texts takes an array of such strings, and copies them, since what they are a part of is not kept. It is not nil: an
+// absent one means something else.
 func (c *cursor) texts() ([]string, bool) {
+	if c.skip(`[]`) {
+		return []string{}, true
+	}
 	if !c.skip(`[`) {
 		return nil, false
 	}
-	if c.skip(`]`) {
-		return []string{}, true
-	}
-	list := make([]string, 0, 4)
+	ahead, n := *c, 1
 	for {
-		s, ok := c.text()
-		if !ok {
+		if _, ok := ahead.text(); !ok {
 			return nil, false
 		}
-		list = append(list, s)
-		if c.skip(`]`) {
-			return list, true
+		if !ahead.skip(`,`) {
+			break
 		}
-		if !c.skip(`,`) {
-			return nil, false
-		}
+		n++
 	}
+	all := cursor{rest: strings.Clone(c.rest[:len(c.rest)-len(ahead.rest)])}
+	*c = ahead
+	list := make([]string, n)
+	for i := range list {
+		list[i], _ = all.text()
+		all.skip(`,`)
+	}
+	return list, c.skip(`]`)
 }
 
 // array takes an array of anything.
-func (c *cursor) array() ([]byte, bool) {
-	if len(c.rest) == 0 || c.rest[0] != '[' {
-		return nil, false
+func (c *cursor) array() (string, bool) {
+	if c.rest == "" || c.rest[0] != '[' {
+		return "", false
 	}
-	depth := 0
-	for i := 0; i < len(c.rest); i++ {
-		switch c.rest[i] {
-		case '"':
-			for i++; c.rest[i] != '"'; i++ {
-				if c.rest[i] == '\\' {
-					i++
-				}
-			}
-		case '[', '{':
-			depth++
-		case ']', '}':
-			if depth--; depth == 0 {
-				taken := c.rest[: i+1 : i+1]
-				c.rest = c.rest[i+1:]
-				return taken, true
-			}
-		}
+	end := scanJSON(c.rest, 0, maxDepth)
+	if end < 0 {
+		return "", false
 	}
-	return nil, false
+	taken := c.rest[:end]
+	c.rest = c.rest[end:]
+	return taken, true
 }
 
-// fastEvent decodes the data of an event's entry, or reports that it is not in the layout. data has to be UTF-8.
-func fastEvent(data []byte) (opts options, array []byte, ok bool) {
+// fastEvent decodes the data of an event's entry, or reports that it is not in the layout. data has to be UTF-8. The array
+// is a part of data, and must not be changed.
+func fastEvent(data string) (opts options, array []byte, ok bool) {
 	c := cursor{rest: data}
-	if !json.Valid(data) || !c.skip(`{"opts":{"rooms":`) {
+	if !c.skip(`{"opts":{"rooms":`) {
 		return options{}, nil, false
 	}
 	if opts.Rooms, ok = c.texts(); !ok || !c.skip(`,"except":`) {
@@ -100,7 +93,8 @@ func fastEvent(data []byte) (opts options, array []byte, ok bool) {
 	if !c.skip(`}},"packet":{"type":2,"data":`) {
 		return options{}, nil, false
 	}
-	if array, ok = c.array(); !ok {
+	args, ok := c.array()
+	if !ok {
 		return options{}, nil, false
 	}
 	if c.skip(`,"nsp":`) {
@@ -108,5 +102,8 @@ func fastEvent(data []byte) (opts options, array []byte, ok bool) {
 			return options{}, nil, false
 		}
 	}
-	return opts, array, string(c.rest) == `}}`
+	if c.rest != `}}` {
+		return options{}, nil, false
+	}
+	return opts, unsafe.Slice(unsafe.StringData(args), len(args)), true //nolint:gosec // nobody changes it
 }

@@ -1,66 +1,94 @@
 package adapter
 
 import (
-	"encoding/json"
-	"slices"
+	"encoding/binary"
 	"strconv"
-	"sync"
-
-	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
-	"github.com/zishang520/socket.io/servers/socket/v3"
-	"github.com/zishang520/socket.io/v3/pkg/types"
+	"sync/atomic"
 )
 
-// frame is a packet encoded once for all the sockets that get it. Nothing of it changes but that packet
-// decodes it at most once.
-type frame struct {
-	// id is the log entry that the frame carries as its offset; zero if it carries none.
-	id      streamID
-	size    int // of all packets, in bytes
-	packets []types.BufferInterface
-	opts    socket.WriteOptions
+const (
+	// opText and opBinary begin an unfragmented WebSocket frame.
+	opText, opBinary = 0x81, 0x82
+	maxFrameHeader   = 10
+)
 
-	nsp      string
-	array    []byte // the arguments, offset included
-	packetID *uint64
-	once     sync.Once
-	decoded  *parser.Packet // once
+// frame is a packet encoded once for all the sockets that get it, now and when they are sent it again. It never changes,
+// but that its other form may be added.
+type frame struct {
+	// frames are complete, unmasked WebSocket frames: the Engine.IO message, and its attachments as further ones.
+	frames [][]byte
+	// id is the log entry that the frame carries as its offset; zero if it carries none.
+	id streamID
+	// The message begins at text within the first frame, and the packet's arguments, offset included, at array.
+	text, array int32
+	volatile    bool
+	compress    *bool // a wish of the packet's sender; frames are not compressed
+	// other is the frame's form for connections that do not take frames.
+	other atomic.Pointer[libraryFrame]
+
+	one [1][]byte // spares most frames an allocation
 }
 
 func newFrame(nsp string, body packetBody, f flags) *frame {
-	fr := &frame{
-		id: body.offset, opts: socket.WriteOptions{Volatile: f.Volatile, PreEncoded: true}, nsp: nsp, packetID: body.id,
-	}
-	fr.opts.Compress = f.Compress
-	text := appendHeader(make([]byte, 0, len(body.array)+len(nsp)+96), nsp, body)
-	header := len(text)
-	text = slices.Clip(body.appendArray(text))
-	fr.size = len(text)
-	for _, data := range body.attachments {
-		fr.size += len(data)
-	}
-	fr.packets = make([]types.BufferInterface, 0, 1+len(body.attachments))
-	fr.packets = append(fr.packets, sharedText{StringBuffer: stringBuffer(text[1:]), data: text[1:]})
-	for _, data := range body.attachments {
-		data = slices.Clip(data)
-		fr.packets = append(fr.packets, sharedBytes{BytesBuffer: bytesBuffer(data), data: data})
-	}
+	fr := &frame{id: body.offset, volatile: f.Volatile, compress: f.Compress}
+	var headSpace [96]byte
+	var tailSpace [48]byte
+	head := appendHeader(headSpace[:0], nsp, body)
+	tail := body.appendTail(tailSpace[:0])
+	size := len(head) + len(body.array) - 1 + len(tail)
+	text := appendFrameHeader(make([]byte, 0, maxFrameHeader+size), opText, size)
+	fr.text = int32(len(text))
+	text = append(text, head...)
+	fr.array = int32(len(text))
+	text = append(text, body.array[:len(body.array)-1]...)
+	text = append(text, tail...)
 	if len(body.attachments) == 0 {
-		fr.opts.WsPreEncodedFrame = stringBuffer(text)
+		fr.one[0] = text
+		fr.frames = fr.one[:]
+		return fr
 	}
-	fr.array = text[header:]
+	fr.frames = make([][]byte, 0, 1+len(body.attachments))
+	fr.frames = append(fr.frames, text)
+	for _, data := range body.attachments {
+		framed := appendFrameHeader(make([]byte, 0, maxFrameHeader+len(data)), opBinary, len(data))
+		fr.frames = append(fr.frames, append(framed, data...))
+	}
 	return fr
 }
 
-// packet gives the packet to a socket's listeners for outgoing packets; it is decoded only if there are any.
-func (f *frame) packet() *parser.Packet {
-	f.once.Do(func() {
-		var args []any
-		// The array was valid JSON before it was framed; binary shows as its placeholder.
-		_ = json.Unmarshal(f.array, &args)
-		f.decoded = &parser.Packet{Type: parser.EVENT, Nsp: f.nsp, Data: args, Id: f.packetID}
-	})
-	return f.decoded
+// size is the frame's length in bytes.
+func (f *frame) size() int {
+	n := 0
+	for _, part := range f.frames {
+		n += len(part)
+	}
+	return n
+}
+
+// appendFrameHeader appends what precedes size bytes of payload, from a server, in a frame of their own.
+func appendFrameHeader(dst []byte, op byte, size int) []byte {
+	const len16, len64 = 126, 127
+	switch {
+	case size < len16:
+		return append(dst, op, byte(size))
+	case size <= 0xffff:
+		return binary.BigEndian.AppendUint16(append(dst, op, len16), uint16(size))
+	default:
+		return binary.BigEndian.AppendUint64(append(dst, op, len64), uint64(size))
+	}
+}
+
+// framePayload is what a frame of ours carries.
+func framePayload(framed []byte) []byte {
+	const len16, len64 = 126, 127
+	switch framed[1] {
+	case len16:
+		return framed[4:]
+	case len64:
+		return framed[10:]
+	default:
+		return framed[2:]
+	}
 }
 
 // appendHeader appends what precedes the arguments in the Engine.IO message that holds the Socket.IO packet: "4", then
@@ -84,46 +112,12 @@ func appendHeader(dst []byte, nsp string, body packetBody) []byte {
 	return dst
 }
 
-// appendArray appends the arguments, the offset behind them.
-func (b packetBody) appendArray(dst []byte) []byte {
-	if b.offset.isZero() {
-		return append(dst, b.array...)
+// appendTail appends what follows the last argument: the offset, and the array's bracket.
+func (b packetBody) appendTail(dst []byte) []byte {
+	if !b.offset.isZero() {
+		dst = append(dst, `,"`...)
+		dst = b.offset.append(dst)
+		dst = append(dst, '"')
 	}
-	dst = append(dst, b.array[:len(b.array)-1]...)
-	dst = append(dst, `,"`...)
-	dst = b.offset.append(dst)
-	return append(dst, `"]`...)
-}
-
-// sharedText and sharedBytes hand each socket a reader of its own over the same bytes, where the library's buffers
-// would copy them. The bytes' capacity ends with them, so nothing can be appended in place.
-type sharedText struct {
-	*types.StringBuffer
-
-	data []byte
-}
-
-// Clone implements types.BufferInterface.
-func (s sharedText) Clone() types.BufferInterface { return types.NewStringBuffer(s.data) }
-
-type sharedBytes struct {
-	*types.BytesBuffer
-
-	data []byte
-}
-
-// Clone implements types.BufferInterface.
-func (s sharedBytes) Clone() types.BufferInterface { return types.NewBytesBuffer(s.data) }
-
-var (
-	_ types.BufferInterface = sharedText{}
-	_ types.BufferInterface = sharedBytes{}
-)
-
-func stringBuffer(data []byte) *types.StringBuffer {
-	return &types.StringBuffer{Buffer: types.NewBuffer(data)}
-}
-
-func bytesBuffer(data []byte) *types.BytesBuffer {
-	return &types.BytesBuffer{Buffer: types.NewBuffer(data)}
+	return append(dst, ']')
 }

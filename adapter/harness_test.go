@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"github.com/zishang520/socket.io/servers/engine/v3"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 	"github.com/zishang520/socket.io/v3/pkg/types"
 	"go.uber.org/goleak"
@@ -129,6 +130,13 @@ func (n *testNode) serveWith(recovery socket.ConnectionStateRecoveryInterface) {
 		opts.SetConnectionStateRecovery(recovery)
 	}
 	n.io = socket.NewServer(nil, opts)
+	if ownConnections() {
+		opts.SetPath("/socket.io")
+		server := engine.NewServer(opts)
+		n.io.Bind(&framedEngine{Server: server})
+		n.http = httptest.NewServer(server)
+		return
+	}
 	n.http = httptest.NewServer(n.io.ServeHandler(nil))
 }
 

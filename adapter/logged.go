@@ -1,30 +1,31 @@
 package adapter
 
 import (
+	"strings"
+
 	"github.com/redis/go-redis/v9"
 )
 
 // decode fills in what a ring needs of the entry, and returns the entry itself; one without a namespace is a position
 // and nothing else. After an error l is a position, too.
-func (l *logged) decode(values map[string]any) (entry, error) {
-	src, sourced := values[fieldSrc].(string)
-	if nsp, _ := values[fieldNsp].(string); nsp == "" {
-		l.resets = src == sourceReset && len(values) == 1
+func (l *logged) decode(raw *rawEntry) (entry, error) {
+	if raw.nsp == "" {
+		l.resets = raw.from == sourceReset && raw.fields == 1
 		return entry{}, nil
 	}
-	if sourced {
-		source, err := parseStreamID(src)
+	if raw.sourced {
+		source, err := parseStreamID(raw.from)
 		if err != nil {
 			return entry{}, err
 		}
 		l.source = source
 	}
-	e, err := decodeEntry(values)
+	e, err := decodeEntry(raw)
 	if err != nil {
 		return entry{}, err
 	}
 	e.id = l.id
-	l.nsp, l.opts = e.nsp, e.opts
+	l.nsp, l.opts = kept(e.nsp), e.opts
 	switch e.kind {
 	case typeBroadcast:
 		// As with Node: what wants an answer or may be lost is not recovered.
@@ -42,14 +43,22 @@ func (l *logged) decode(values map[string]any) (entry, error) {
 // replayed reports whether the entry means something to a client that was away.
 func (l *logged) replayed() bool { return l.kicks || l.frame != nil && !l.frame.id.isZero() }
 
+// kept copies the name of a namespace, which may be a part of something large.
+func kept(nsp string) string {
+	if nsp == defaultNamespace {
+		return defaultNamespace
+	}
+	return strings.Clone(nsp)
+}
+
 // loggedOf decodes an entry for replay only; nil if it has no id of ours. A faulty entry, which the reader counts, or has
 // counted, leaves its position.
 func (c *Cluster) loggedOf(message redis.XMessage) *logged {
-	id, err := parseStreamID(message.ID)
+	raw, err := rawEntryOf(message)
 	if err != nil {
 		return nil
 	}
-	l := &logged{id: id}
-	c.guard("decoding", func() { _, _ = l.decode(message.Values) })
+	l := &logged{id: raw.id}
+	c.guard("decoding", func() { _, _ = l.decode(&raw) })
 	return l
 }

@@ -1,62 +1,67 @@
 package adapter
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
 )
 
-const (
-	// stuckAfter is how long a connection may take no packet at all, while there are some, before it is closed.
-	stuckAfter = 30 * time.Second
-	// maxWaiting bounds the packets that wait for one connection. They are shared by all their receivers, so it is
-	// generous: a burst that is ours is not the client's fault.
-	maxWaiting = 1 << 16
-	// keepWaiting is the capacity up to which an emptied queue's memory is kept.
-	keepWaiting = 16
-)
-
-// member is a local socket's place in the rooms of one namespace, and the queue of what it is to be sent.
+// member is a local socket's place in the rooms of one namespace, and its way to the connection. What a broadcast
+// looks at stands first, so that it is together in memory.
 type member struct {
-	id   socket.SocketId
-	sock atomic.Pointer[socket.Socket]
-
-	mu    sync.Mutex
-	rooms map[socket.Room]streamID // mu; with the log's position at which the socket came in
-	gone  bool                     // mu
-
-	stamp uint64 // the table's walkMu
+	link atomic.Uint32 // linkQueued, linkDirect, linkHalted
+	// served is set when the socket has got its session: from then on it is told the position. The delivery lock.
+	served bool
+	conn   frameWriter // constant once link is linkDirect, and not to be looked at before
 	// upTo is the last log entry that the socket was sent or need not be: what comes at or below it is a repetition.
 	// The delivery lock.
-	upTo streamID
+	upTo  streamID
+	stamp uint64 // the table's walkMu
 	// floor is where the socket began to be served: what the log has at or below it is no concern of its. The delivery
 	// lock.
 	floor streamID
-	// served is set when the socket has got its session: from then on it is told the position. The delivery lock.
-	served bool
 
-	out outbox
+	id   socket.SocketId
+	sock atomic.Pointer[socket.Socket]
+	// out is nil once link is linkDirect.
+	out atomic.Pointer[outbox]
+
+	mu    sync.Mutex
+	gone  bool     // mu
+	rooms []*place // mu
+	all   place    // among all members
 }
 
-// outbox keeps a socket's packets in order without ever making their sender wait: the library's connection can block
-// its writer (a long-polling response to a client that does not read) or deadlock it (a close that meets a write), and
-// runs application listeners within a write. So nothing that is shared, least of all the log reader, enters it; each
-// socket is written to by a goroutine of its own that exists only while there is something to write.
-type outbox struct {
-	mu       sync.Mutex
-	waiting  []job     // mu
-	draining bool      // mu
-	opened   bool      // mu: the first packets have been written
-	dead     bool      // mu: takes nothing more
-	progress time.Time // mu: when the connection last took a packet, while draining
+// place is a member's presence in a room.
+type place struct {
+	room *room
+	// since is the log's position at which the socket came in. The member's mu.
+	since streamID
+	seat  int // where the room's list has the member; the lock of the room's shard
 }
 
-// job is a packet to write, or something to do to the socket between packets.
-type job struct {
-	frame *frame
-	do    func(*socket.Socket)
+// frameWriter is a connection that takes frames, complete and in order. It never blocks and calls nobody back, since
+// locks are held meanwhile. If its client does not read, it closes itself; what is uncharged does not count for that.
+// Volatile frames are for a client that can take them now. False means that the frames were dropped.
+type frameWriter interface {
+	WriteFrames(frames [][]byte, volatile, uncharged bool) bool
+}
+
+const (
+	// linkQueued sends through the outbox: before the socket's set-up is over, and for connections that need it.
+	linkQueued uint32 = iota
+	// linkDirect hands frames to the connection at once.
+	linkDirect
+	// linkHalted sends nothing more.
+	linkHalted
+)
+
+func newMember(id socket.SocketId) *member {
+	m := &member{id: id}
+	m.out.Store(&outbox{})
+	return m
 }
 
 // socketIn finds the library's socket, which is registered with the namespace only when it connects.
@@ -72,6 +77,11 @@ func (m *member) socketIn(nsp socket.Namespace) *socket.Socket {
 	return s
 }
 
+// placeIn finds the member's place in a room, -1 if it has none. For holders of mu.
+func (m *member) placeIn(name socket.Room) int {
+	return slices.IndexFunc(m.rooms, func(p *place) bool { return p.room.name == name })
+}
+
 // roomSet returns a copy of the rooms, nil for a member that left.
 func (m *member) roomSet() []socket.Room {
 	m.mu.Lock()
@@ -79,9 +89,9 @@ func (m *member) roomSet() []socket.Room {
 	if m.gone {
 		return nil
 	}
-	names := make([]socket.Room, 0, len(m.rooms))
-	for name := range m.rooms {
-		names = append(names, name)
+	names := make([]socket.Room, len(m.rooms))
+	for i, p := range m.rooms {
+		names[i] = p.room.name
 	}
 	return names
 }
@@ -91,9 +101,9 @@ func (m *member) roomsSince() map[string]string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	rooms := make(map[string]string, len(m.rooms))
-	for name, since := range m.rooms {
-		if name != socket.Room(m.id) {
-			rooms[string(name)] = since.String()
+	for _, p := range m.rooms {
+		if p.room.name != socket.Room(m.id) {
+			rooms[string(p.room.name)] = p.since.String()
 		}
 	}
 	return rooms
@@ -103,9 +113,9 @@ func (m *member) roomsSince() map[string]string {
 func (m *member) setSince(rooms map[string]streamID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for name, since := range rooms {
-		if _, in := m.rooms[socket.Room(name)]; in {
-			m.rooms[socket.Room(name)] = since
+	for _, p := range m.rooms {
+		if since, known := rooms[string(p.room.name)]; known {
+			p.since = since
 		}
 	}
 }
@@ -114,9 +124,9 @@ func (m *member) setSince(rooms map[string]streamID) {
 func (m *member) lowerSince(to streamID) (changed bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for name, since := range m.rooms {
-		if since.compare(to) > 0 {
-			m.rooms[name], changed = to, true
+	for _, p := range m.rooms {
+		if p.since.compare(to) > 0 {
+			p.since, changed = to, true
 		}
 	}
 	return changed
@@ -132,74 +142,10 @@ func (m *member) isGone() bool {
 // delivery lock.
 func (m *member) serveFrom(id streamID) { m.upTo, m.floor, m.served = id, id, true }
 
-type putResult int
-
-const (
-	putQueued  putResult = iota // somebody is draining
-	putDrain                    // the caller has to start a drain
-	putOpening                  // the caller has to start the first drain, behind the connection's own set-up
-	putSlow                     // the caller has to close the socket
-	putDead                     // dropped: the socket is being closed
-)
-
-func (o *outbox) put(j job) putResult {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	switch {
-	case o.dead:
-		return putDead
-	case !o.draining:
-		o.draining = true
-		o.progress = time.Now()
-		o.waiting = append(o.waiting, j)
-		if o.opened {
-			return putDrain
-		}
-		return putOpening
-	case len(o.waiting) >= maxWaiting || time.Since(o.progress) > stuckAfter:
-		o.dead = true
-		o.waiting = nil
-		return putSlow
-	default:
-		o.waiting = append(o.waiting, j)
-		return putQueued
+// halt drops what waits for the socket and whatever comes; what its connection has taken goes out.
+func (m *member) halt() {
+	if box := m.out.Load(); box != nil {
+		box.halt()
 	}
-}
-
-// take returns what waits and notes progress; with nothing waiting the drain has ended. emptied is the slice of the
-// previous take, for reuse.
-func (o *outbox) take(emptied []job) []job {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	batch := o.waiting
-	o.waiting = nil
-	if cap(emptied) <= keepWaiting {
-		o.waiting = emptied[:0]
-	}
-	if len(batch) == 0 {
-		o.draining, o.opened = false, true
-		return nil
-	}
-	o.progress = time.Now()
-	return batch
-}
-
-// halt drops what waits and whatever comes; what is being written goes out.
-func (o *outbox) halt() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.dead, o.waiting = true, nil
-}
-
-func (o *outbox) halted() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.dead
-}
-
-// noteProgress is called between the packets of a long batch.
-func (o *outbox) noteProgress() {
-	o.mu.Lock()
-	o.progress = time.Now()
-	o.mu.Unlock()
+	m.link.Store(linkHalted)
 }

@@ -96,8 +96,8 @@ func (a *nspAdapter) Rooms() *types.Map[socket.Room, *types.Set[socket.SocketId]
 		s.mu.RLock()
 		for name, r := range s.byName {
 			ids := types.NewSet[socket.SocketId]()
-			for m := range r.members {
-				ids.Add(m.id)
+			for _, seat := range r.list {
+				ids.Add(seat.m.id)
 			}
 			out.Store(name, ids)
 		}
@@ -157,7 +157,7 @@ func (a *nspAdapter) Broadcast(packet *parser.Packet, opts *socket.BroadcastOpti
 			return
 		}
 		body.id = packet.Id
-		a.deliver(newFrame(a.name, body, o.Flags), o)
+		a.deliver(delivery{frame: newFrame(a.name, body, o.Flags), opts: o})
 		return
 	}
 	data, err := encodeBroadcastData(a.name, o, args, binary, packet.Id)
@@ -228,82 +228,6 @@ func packetValue(nsp string, args []any, id *uint64) map[string]any {
 		packet["id"] = *id
 	}
 	return packet
-}
-
-// deliver queues a frame for all matching local sockets that have not had it, and returns how many there are. A frame
-// of the log is delivered under the delivery lock.
-func (a *nspAdapter) deliver(f *frame, o options, prepare ...func(*socket.Socket)) uint64 {
-	var receivers uint64
-	a.table.walk(o, func(m *member) {
-		s := m.socketIn(a.nsp)
-		if s == nil || !s.Connected() {
-			return
-		}
-		if !f.id.isZero() {
-			// A recovered socket is served by Resume first, in the log's order.
-			if f.id.compare(m.upTo) <= 0 || !m.served && s.Recovered() {
-				return
-			}
-			m.upTo = f.id
-		}
-		receivers++
-		for _, fn := range prepare {
-			fn(s)
-		}
-		a.post(m, s, job{frame: f})
-	})
-	return receivers
-}
-
-// post queues a job for a socket and sees to its being done. It never blocks.
-func (a *nspAdapter) post(m *member, s *socket.Socket, j job) {
-	switch m.out.put(j) {
-	case putDrain:
-		a.c.tasks.spawn(func() { a.drain(m, s) })
-	case putOpening:
-		// The library connects a socket on this queue: packets posted meanwhile follow its CONNECT and what its
-		// connection handlers emitted.
-		s.Enqueue(func() { a.drain(m, s) })
-	case putSlow:
-		a.c.count.slowSockets.Add(1)
-		a.c.log.Info("closing a socket that takes no packets", "nsp", a.name, "sid", string(m.id))
-		a.c.tasks.spawn(func() { s.Conn().Close(true) })
-	case putQueued, putDead:
-	}
-}
-
-func (a *nspAdapter) drain(m *member, s *socket.Socket) {
-	var batch []job
-	for {
-		batch = m.out.take(batch)
-		if batch == nil {
-			return
-		}
-		for i, j := range batch {
-			if !m.out.halted() {
-				a.c.guard("write", func() { a.perform(s, j) })
-			}
-			batch[i] = job{}
-			if i%64 == 63 {
-				m.out.noteProgress()
-			}
-		}
-	}
-}
-
-func (a *nspAdapter) perform(s *socket.Socket, j job) {
-	if j.do != nil {
-		j.do(s)
-		return
-	}
-	if !s.Connected() {
-		return
-	}
-	if len(s.ListenersAnyOutgoing()) > 0 {
-		s.NotifyOutgoingListeners()(j.frame.packet())
-	}
-	s.Client().WriteToEngine(j.frame.packets, &j.frame.opts)
-	a.c.count.writes.Add(1)
 }
 
 // AddSockets makes all matching sockets of the cluster join rooms, in the log's order.

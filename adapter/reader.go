@@ -44,6 +44,9 @@ type reader struct {
 	// origin is an entry that was once the oldest of this log, 0-0 if none is known.
 	origin streamID
 	recent idRing
+	// behind says that the entries at hand were waiting to be read, lag how late they are.
+	behind bool
+	lag    lag
 }
 
 func newReader(c *Cluster) *reader { return &reader{c: c, count: c.cfg.ReadCount} }
@@ -124,132 +127,133 @@ func (r *reader) settle(ctx context.Context) error {
 // readAgain reads the entry at the position and those that follow it, in one reply: so nothing between them was trimmed.
 func (r *reader) readAgain(ctx context.Context) error {
 	r.dials = r.c.conns.dials.Load()
-	messages, err := r.read(ctx, r.pos.before(), r.count+1, -1)
+	entries, err := r.read(ctx, r.pos.before(), r.count+1)
 	if err != nil {
 		return err
 	}
-	if len(messages) == 0 || messages[0].ID != r.pos.String() {
+	if len(entries) == 0 || entries[0].id != r.pos {
 		return r.settle(ctx)
 	}
-	messages = messages[1:]
-	if r.doubts(messages) {
+	entries = entries[1:]
+	if r.doubts(entries) {
 		return r.settle(ctx)
 	}
-	r.attached(len(messages) < r.count)
-	return r.handleAll(messages)
+	r.attached(len(entries) < r.count)
+	r.behind = true
+	r.handleAll(entries)
+	return nil
 }
 
 // readNew waits for entries after the position, which was the log's end a moment ago.
 func (r *reader) readNew(ctx context.Context) error {
-	messages, held, err := r.await(ctx)
+	entries, held, err := r.await(ctx)
 	if err != nil {
 		return err
 	}
 	// Quiet for a while: a log that was flushed, or whose new master's clock is behind, looks just like this.
-	if len(messages) == 0 || r.c.conns.dials.Load() != r.dials {
+	if len(entries) == 0 || r.c.conns.dials.Load() != r.dials {
 		r.sure = false
 		return nil
 	}
 	if !held {
 		return r.settle(ctx)
 	}
-	if r.doubts(messages) {
+	if r.doubts(entries) {
 		return r.settle(ctx)
 	}
-	r.attached(len(messages) < r.count)
-	return r.handleAll(messages)
+	r.behind = len(entries) >= r.count
+	r.attached(!r.behind)
+	r.handleAll(entries)
+	return nil
 }
 
-// read returns no entries if there are none within block; a negative one does not wait.
-func (r *reader) read(ctx context.Context, after streamID, count int, block time.Duration) ([]redis.XMessage, error) {
-	ctx, cancel := context.WithTimeout(ctx, max(block, 0)+readGrace)
+// read returns the entries after a position, without waiting for any.
+func (r *reader) read(ctx context.Context, after streamID, count int) (entries []rawEntry, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readGrace)
 	defer cancel()
-	streams, err := r.c.blocking.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{r.c.logKey, after.String()}, Count: int64(count), Block: block,
-	}).Result()
-	if errors.Is(err, redis.Nil) {
-		return nil, nil
+	read := logRead{key: r.c.logKey, after: after, count: count, block: -1}
+	for _, plainly := range [...]bool{false, true} {
+		entries, err = read.send(ctx, r.c.blocking, plainly)()
+		if !errors.Is(err, errRefused) {
+			break
+		}
 	}
-	if err != nil || len(streams) == 0 {
-		return nil, err
-	}
-	return streams[0].Messages, nil
+	return entries, err
 }
 
 // await blocks until there are entries after the position, and says whether the log then still holds that: if it was
 // emptied meanwhile, others came and went unseen.
-func (r *reader) await(ctx context.Context) (messages []redis.XMessage, held bool, err error) {
+func (r *reader) await(ctx context.Context) (entries []rawEntry, held bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.c.cfg.Block+readGrace)
 	defer cancel()
 	pos := r.pos.String()
-	pipe := r.c.blocking.Pipeline()
-	read := pipe.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{r.c.logKey, pos}, Count: int64(r.count), Block: r.c.cfg.Block,
-	})
-	at := pipe.XRangeN(ctx, r.c.logKey, pos, pos, 1)
-	_, _ = pipe.Exec(ctx) // each command carries its error
-	if err := read.Err(); err != nil && !errors.Is(err, redis.Nil) {
-		return nil, false, err
+	read := logRead{key: r.c.logKey, after: r.pos, count: r.count, block: r.c.cfg.Block}
+	for _, plainly := range [...]bool{false, true} {
+		pipe := r.c.blocking.Pipeline()
+		outcome := read.send(ctx, pipe, plainly)
+		at := pipe.XRangeN(ctx, r.c.logKey, pos, pos, 1)
+		_, _ = pipe.Exec(ctx) // each command carries its error
+		entries, err = outcome()
+		if errors.Is(err, errRefused) {
+			continue
+		}
+		if err == nil {
+			err = at.Err()
+		}
+		if err != nil {
+			break
+		}
+		return entries, !r.anchored || len(at.Val()) > 0, nil
 	}
-	if err := at.Err(); err != nil {
-		return nil, false, err
-	}
-	for _, stream := range read.Val() {
-		messages = append(messages, stream.Messages...)
-	}
-	return messages, !r.anchored || len(at.Val()) > 0, nil
+	return nil, false, err
 }
 
-func (r *reader) handleAll(messages []redis.XMessage) error {
-	for _, message := range messages {
-		if err := r.handle(message); err != nil {
-			return err
-		}
+func (r *reader) handleAll(entries []rawEntry) {
+	r.lag.tick()
+	for i := range entries {
+		r.handle(&entries[i])
 	}
-	return nil
 }
+
+// late reports whether an entry is delivered late because of an outage, and not because of its receivers.
+func (r *reader) late(id streamID) bool { return r.lag.of(id) > lateAfter && r.behind }
 
 // setPosition publishes the position to the rest of the cluster membership.
 func (r *reader) setPosition(id streamID) {
 	r.c.deliverMu.Lock()
-	r.c.moveTo(id)
+	r.c.moveTo(&id)
 	r.c.deliverMu.Unlock()
 }
 
 // handle applies one entry and moves past it, whatever it held.
-func (r *reader) handle(message redis.XMessage) error {
-	id, err := parseStreamID(message.ID)
-	if err != nil {
-		return err
-	}
+func (r *reader) handle(raw *rawEntry) {
 	if r.pos.isZero() {
-		r.origin = id
+		r.origin = raw.id
 	}
-	after := r.deliver(id, message.Values)
-	r.pos, r.anchored = id, true
-	r.recent.push(id)
+	after := r.deliver(raw)
+	r.pos, r.anchored = raw.id, true
+	r.recent.push(raw.id)
 	if after != nil {
 		r.c.guard("apply", after)
 	}
-	return nil
 }
 
 // deliver decodes an entry and queues it for its receivers, in one step with the position. What runs application code
 // is returned, to be run outside the lock.
-func (r *reader) deliver(id streamID, values map[string]any) (after func()) {
+func (r *reader) deliver(raw *rawEntry) (after func()) {
 	r.c.deliverMu.Lock()
 	defer r.c.deliverMu.Unlock()
-	r.c.moveTo(id)
-	l := &logged{id: id}
-	r.c.guard("delivery", func() { after = r.dispatch(l, values) })
+	l := &logged{id: raw.id}
+	r.c.moveTo(&l.id)
+	r.c.guard("delivery", func() { after = r.dispatch(l, raw) })
 	// What was delivered before the log went back is in the ring for whom it had not reached.
 	r.c.ring.keep(l)
 	return after
 }
 
 // dispatch completes l, which goes into the ring, and delivers it.
-func (r *reader) dispatch(l *logged, values map[string]any) (after func()) {
-	e, err := l.decode(values)
+func (r *reader) dispatch(l *logged, raw *rawEntry) (after func()) {
+	e, err := l.decode(raw)
 	switch {
 	case l.resets:
 		r.source = streamID{}
@@ -271,26 +275,27 @@ func (r *reader) dispatch(l *logged, values map[string]any) (after func()) {
 	}
 	r.c.count.delivered.Add(1)
 	if e.kind == typeBroadcast {
-		a.deliver(l.frame, e.opts)
+		a.deliver(delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id)})
 		return nil
 	}
-	return func() { a.apply(e) }
+	change := e // so that e itself, of which there are many more, need not outlive this
+	return func() { a.apply(change) }
 }
 
 // doubts reports whether some of the entries look delivered already, once at each position: repetitions are dropped, so
 // make sure first that this is not a new log with sources of its own.
-func (r *reader) doubts(messages []redis.XMessage) bool {
-	if r.doubted == r.pos || !r.repeats(messages) {
+func (r *reader) doubts(entries []rawEntry) bool {
+	if r.doubted == r.pos || !r.repeats(entries) {
 		return false
 	}
 	r.doubted = r.pos
 	return true
 }
 
-func (r *reader) repeats(messages []redis.XMessage) bool {
-	for _, message := range messages {
-		if src, ok := message.Values[fieldSrc].(string); ok && src != sourceReset {
-			if id, err := parseStreamID(src); err == nil && id.compare(r.source) <= 0 {
+func (r *reader) repeats(entries []rawEntry) bool {
+	for i := range entries {
+		if from := entries[i].from; from != "" && from != sourceReset {
+			if id, err := parseStreamID(from); err == nil && id.compare(r.source) <= 0 {
 				return true
 			}
 		}

@@ -104,7 +104,7 @@ func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event 
 	m.serveFrom(maxID(r.offset, c.position))
 	a.post(m, s, job{frame: greeting})
 	for _, l := range missed {
-		a.post(m, s, job{frame: l.frame})
+		a.post(m, s, job{frame: l.frame, uncharged: true})
 	}
 	c.count.recovered.Add(1)
 	c.count.replayed.Add(uint64(len(missed)))
@@ -229,7 +229,7 @@ func (c *Cluster) Saved(s *socket.Socket, done func(error)) {
 func (c *Cluster) Lost(s *socket.Socket) {
 	if a := c.adapterOf(s.Nsp().Name()); a != nil {
 		if m := a.table.member(s.Id()); m != nil {
-			m.out.halt()
+			m.halt()
 		}
 	}
 	c.sessions.finish(s.Id(), sessionClosed)

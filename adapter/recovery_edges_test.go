@@ -208,7 +208,7 @@ func TestThePositionGoesBackWithTheLog(t *testing.T) {
 	p.add("100-1", "1-1", "r", "a")
 	require.NoError(t, r.start(ctx))
 	r.setPosition(r.pos)
-	require.NoError(t, r.handle(redis.XMessage{ID: "200-0", Values: map[string]any{}}))
+	r.handle(&rawEntry{id: streamID{ms: 200}})
 	require.NoError(t, r.verify(ctx))
 	// Before the reader goes on: who connects at this moment is opened at a position of the log.
 	l.cluster.deliverMu.Lock()

@@ -43,7 +43,7 @@ func ledger(t *testing.T, c *redis.Client, after string, rooms []string) []strin
 	var names []string
 	for _, message := range entries {
 		var l logged
-		e, err := l.decode(message.Values)
+		e, err := l.decode(rawOf(message.Values))
 		require.NoError(t, err)
 		mine := len(e.opts.Rooms) == 0
 		for _, room := range e.opts.Rooms {

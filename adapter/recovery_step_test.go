@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
@@ -37,11 +36,9 @@ func (i *intruder) tell() {
 	i.told = append(i.told, name)
 	fields, err := EncodeBroadcast("core:1", Broadcast{Event: name, Rooms: []string{"r"}})
 	require.NoError(i.t, err)
-	values := make(map[string]any)
-	for at := 0; at < len(fields); at += 2 {
-		values[fields[at]] = fields[at+1]
-	}
-	require.NoError(i.t, i.reader.handle(redis.XMessage{ID: fmt.Sprint("100-", i.number), Values: values}))
+	entry := rawOf(fieldMap(fields))
+	entry.id = streamID{ms: 100, seq: uint64(i.number)}
+	i.reader.handle(entry)
 }
 
 func (i *intruder) intrude() {

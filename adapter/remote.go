@@ -404,10 +404,10 @@ func (a *nspAdapter) broadcastLocally(args []any, o options, id uint64, ack func
 	}
 	body.id = &id
 	var asked []*socket.Socket
-	count := a.deliver(newFrame(a.name, body, o.Flags), o, func(s *socket.Socket) {
+	count := a.deliver(delivery{frame: newFrame(a.name, body, o.Flags), opts: o, prepare: func(s *socket.Socket) {
 		asked = append(asked, s)
 		s.Acks().Store(id, func(values []any, _ error) { ack(firstOf(values)) })
-	})
+	}})
 	time.AfterFunc(o.Flags.timeout(a.c.cfg.RequestTimeout), func() {
 		for _, s := range asked {
 			s.Acks().Delete(id)

@@ -32,7 +32,7 @@ func (l *logged) size() int {
 	const entry, place = 512, 64
 	n := entry + place*len(l.opts.Rooms)
 	if l.frame != nil {
-		n += l.frame.size
+		n += l.frame.size()
 	}
 	return n
 }
@@ -59,6 +59,7 @@ type ring struct {
 	from streamID
 	// source is the highest source id that it holds or held; lower ones are repetitions.
 	source streamID
+	found  []*queue // reused by indexes
 }
 
 func newRing(limits ringLimits) *ring {
@@ -107,21 +108,21 @@ func (r *ring) exceeds(newest streamID) bool {
 	return r.all.len() > r.limits.entries || r.bytes > r.limits.bytes || r.all.first().id.ms+age < newest.ms
 }
 
-// indexes returns the queues in which an entry is, each once.
+// indexes returns the queues in which an entry is, each once, until it is called again.
 func (r *ring) indexes(l *logged, create bool) []*queue {
 	if !l.replayed() {
 		return nil
 	}
+	r.found = r.found[:0]
 	if len(l.opts.Rooms) == 0 {
-		return []*queue{obtain(r.everyone, l.nsp, create)}
+		r.found = append(r.found, obtain(r.everyone, l.nsp, create))
 	}
-	queues := make([]*queue, 0, len(l.opts.Rooms))
 	for _, room := range l.opts.Rooms {
-		if q := obtain(r.rooms, roomKey{l.nsp, room}, create); !slices.Contains(queues, q) {
-			queues = append(queues, q)
+		if q := obtain(r.rooms, roomKey{l.nsp, room}, create); !slices.Contains(r.found, q) {
+			r.found = append(r.found, q)
 		}
 	}
-	return queues
+	return r.found
 }
 
 func obtain[K comparable](index map[K]*queue, key K, create bool) *queue {

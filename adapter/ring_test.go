@@ -167,9 +167,9 @@ func (x *ringTrial) grow() {
 	case 1:
 		l.kicks = true
 	case 2: // nothing that is replayed
-		l.frame = &frame{size: 10}
+		l.frame = &frame{frames: [][]byte{make([]byte, 10)}}
 	default:
-		l.frame = &frame{id: x.id, size: x.rnd.Intn(900)}
+		l.frame = &frame{id: x.id, frames: [][]byte{make([]byte, x.rnd.Intn(900))}}
 	}
 	if !l.resets && x.rnd.Intn(2) == 0 {
 		l.source = streamID{ms: x.id.ms, seq: uint64(x.rnd.Intn(3))}

@@ -11,11 +11,15 @@ const shardCount = 64
 
 // roomTable knows which local sockets are in which rooms.
 //
-// Lock order: a member's mu, then a room shard's. Nothing is called back while a shard is locked.
+// Lock order: a member's mu, then a room shard's; a member shard's, then everyone's. Nothing is called back while a shard
+// is locked.
 type roomTable struct {
 	seed    maphash.Seed
 	members [shardCount]memberShard
 	rooms   [shardCount]roomShard
+
+	allMu sync.Mutex
+	all   room // allMu: everyone
 
 	// walkMu makes walks exclusive; the stamps by which a walk visits each member once belong to it.
 	walkMu sync.Mutex
@@ -32,10 +36,17 @@ type roomShard struct {
 	byName map[socket.Room]*room // mu
 }
 
+// room is a list of members in no order. Coming and going change the list in place, so that they cost the same however
+// long it is; but not the one that a walk is reading, which is left to it and copied, once.
 type room struct {
-	members map[*member]struct{} // its shard's mu
-	// list is an immutable copy of members, nil once it is out of date. Its shard's mu.
-	list []*member
+	name   socket.Room
+	list   []seat // its shard's mu
+	walked bool   // its shard's mu: a walk is reading list
+}
+
+type seat struct {
+	m     *member
+	place *place
 }
 
 // roomChange says what an add or remove did, for the adapter's events.
@@ -77,8 +88,11 @@ func (t *roomTable) obtain(id socket.SocketId) *member {
 	defer s.mu.Unlock()
 	m := s.byID[id]
 	if m == nil {
-		m = &member{id: id, rooms: make(map[socket.Room]streamID, 4)}
+		m = newMember(id)
 		s.byID[id] = m
+		t.allMu.Lock()
+		t.all.enter(m, &m.all)
+		t.allMu.Unlock()
 	}
 	return m
 }
@@ -95,11 +109,12 @@ func (t *roomTable) add(id socket.SocketId, names []socket.Room, since streamID)
 		}
 		changes := make([]roomChange, 0, len(names))
 		for _, name := range names {
-			if _, in := m.rooms[name]; in {
+			if m.placeIn(name) >= 0 {
 				continue
 			}
-			m.rooms[name] = since
-			changes = append(changes, roomChange{room: name, whole: t.enter(name, m)})
+			p := &place{since: since}
+			changes = append(changes, roomChange{room: name, whole: t.enter(name, m, p)})
+			m.rooms = append(m.rooms, p)
 		}
 		m.mu.Unlock()
 		return changes
@@ -114,11 +129,14 @@ func (t *roomTable) remove(id socket.SocketId, name socket.Room) (roomChange, bo
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, in := m.rooms[name]; !in {
+	i := m.placeIn(name)
+	if i < 0 {
 		return roomChange{}, false
 	}
-	delete(m.rooms, name)
-	return roomChange{room: name, whole: t.leave(name, m)}, true
+	p, last := m.rooms[i], len(m.rooms)-1
+	m.rooms[i], m.rooms[last] = m.rooms[last], nil
+	m.rooms = m.rooms[:last]
+	return roomChange{room: name, whole: t.leave(p)}, true
 }
 
 // removeAll forgets a socket and returns the rooms that it was in.
@@ -126,7 +144,12 @@ func (t *roomTable) removeAll(id socket.SocketId) []roomChange {
 	s := t.memberShard(id)
 	s.mu.Lock()
 	m := s.byID[id]
-	delete(s.byID, id)
+	if m != nil {
+		delete(s.byID, id)
+		t.allMu.Lock()
+		t.all.leave(&m.all)
+		t.allMu.Unlock()
+	}
 	s.mu.Unlock()
 	if m == nil {
 		return nil
@@ -135,8 +158,8 @@ func (t *roomTable) removeAll(id socket.SocketId) []roomChange {
 	defer m.mu.Unlock()
 	m.gone = true
 	changes := make([]roomChange, 0, len(m.rooms))
-	for name := range m.rooms {
-		changes = append(changes, roomChange{room: name, whole: t.leave(name, m)})
+	for _, p := range m.rooms {
+		changes = append(changes, roomChange{room: p.room.name, whole: t.leave(p)})
 	}
 	m.rooms = nil
 	return changes
@@ -144,106 +167,133 @@ func (t *roomTable) removeAll(id socket.SocketId) []roomChange {
 
 // enter reports whether it created the room. Lookup, creation and insertion happen under one lock, and so do removal
 // and deletion in leave: a room that empties cannot swallow a member.
-func (t *roomTable) enter(name socket.Room, m *member) bool {
+func (t *roomTable) enter(name socket.Room, m *member, p *place) bool {
 	s := t.roomShard(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ok := s.byName[name]
 	if !ok {
-		r = &room{members: make(map[*member]struct{}, 1)}
+		r = &room{name: name}
 		s.byName[name] = r
 	}
-	r.members[m] = struct{}{}
-	r.list = nil
+	r.enter(m, p)
 	return !ok
 }
 
 // leave reports whether it deleted the room.
-func (t *roomTable) leave(name socket.Room, m *member) bool {
+func (t *roomTable) leave(p *place) bool {
+	name := p.room.name
 	s := t.roomShard(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r, ok := s.byName[name]
-	if !ok {
-		return false
-	}
-	delete(r.members, m)
-	r.list = nil
-	if len(r.members) > 0 {
+	p.room.leave(p)
+	if len(p.room.list) > 0 {
 		return false
 	}
 	delete(s.byName, name)
 	return true
 }
 
-// list returns a room's members; the slice is shared and must not be changed.
-func (t *roomTable) list(name socket.Room) []*member {
+// own makes the list one that may be changed, and is no longer than it has to be. For holders of the shard's mu.
+func (r *room) own() {
+	const small = 16
+	n := len(r.list)
+	if !r.walked && (cap(r.list) <= small || n > cap(r.list)/4) {
+		return
+	}
+	r.walked = false
+	r.list = append(make([]seat, 0, n+n/8+1), r.list...)
+}
+
+// enter is for holders of the shard's mu.
+func (r *room) enter(m *member, p *place) {
+	r.own()
+	p.room, p.seat = r, len(r.list)
+	if r.list == nil {
+		r.list = make([]seat, 0, 1) // most rooms are one user's
+	}
+	r.list = append(r.list, seat{m: m, place: p})
+}
+
+// leave gives the seat to the last of the list. For holders of the shard's mu.
+func (r *room) leave(p *place) {
+	r.own()
+	end := len(r.list) - 1
+	last := r.list[end]
+	r.list[p.seat] = last
+	last.place.seat = p.seat
+	r.list[end] = seat{}
+	r.list = r.list[:end]
+}
+
+// read calls fn with a room's members, which stay as they are until it returns. For holders of walkMu.
+func (t *roomTable) read(name socket.Room, fn func([]seat)) {
 	s := t.roomShard(name)
-	s.mu.RLock()
+	s.mu.Lock()
 	r := s.byName[name]
 	if r == nil {
-		s.mu.RUnlock()
-		return nil
+		s.mu.Unlock()
+		return
 	}
 	list := r.list
-	s.mu.RUnlock()
-	if list != nil {
-		return list
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r = s.byName[name]; r == nil {
-		return nil
-	}
-	if r.list == nil {
-		r.list = make([]*member, 0, len(r.members))
-		for m := range r.members {
-			r.list = append(r.list, m)
-		}
-	}
-	return r.list
+	r.walked = true
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		r.walked = false
+		s.mu.Unlock()
+	}()
+	fn(list)
+}
+
+// readAll is read for all members.
+func (t *roomTable) readAll(fn func([]seat)) {
+	t.allMu.Lock()
+	list := t.all.list
+	t.all.walked = true
+	t.allMu.Unlock()
+	defer func() {
+		t.allMu.Lock()
+		t.all.walked = false
+		t.allMu.Unlock()
+	}()
+	fn(list)
 }
 
 // walk visits each member once that is in any of o's rooms (in the table, if there are none) and in none of the
-// excepted ones. visit must neither block nor call the table's walk.
+// excepted ones. No lock but walkMu is held by it; visit must not call the table's walk.
 func (t *roomTable) walk(o options, visit func(*member)) {
 	t.walkMu.Lock()
 	defer t.walkMu.Unlock()
 	if len(o.Rooms) == 1 && len(o.Except) == 0 {
-		for _, m := range t.list(socket.Room(o.Rooms[0])) {
-			visit(m)
-		}
+		t.read(socket.Room(o.Rooms[0]), func(list []seat) {
+			for i := range list {
+				visit(list[i].m)
+			}
+		})
 		return
 	}
 	t.stamp++
 	for _, name := range o.Except {
-		for _, m := range t.list(socket.Room(name)) {
-			m.stamp = t.stamp
-		}
+		t.read(socket.Room(name), func(list []seat) {
+			for i := range list {
+				list[i].m.stamp = t.stamp
+			}
+		})
 	}
-	for _, name := range o.Rooms {
-		for _, m := range t.list(socket.Room(name)) {
-			if m.stamp != t.stamp {
+	fresh := func(list []seat) {
+		for i := range list {
+			if m := list[i].m; m.stamp != t.stamp {
 				m.stamp = t.stamp
 				visit(m)
 			}
 		}
 	}
-	if len(o.Rooms) == 0 {
-		t.walkAll(visit)
+	for _, name := range o.Rooms {
+		t.read(socket.Room(name), fresh)
 	}
-}
-
-func (t *roomTable) walkAll(visit func(*member)) {
-	for i := range t.members {
-		s := &t.members[i]
-		s.mu.RLock()
-		for _, m := range s.byID {
-			if m.stamp != t.stamp {
-				visit(m)
-			}
-		}
-		s.mu.RUnlock()
+	if len(o.Rooms) == 0 {
+		t.readAll(fresh)
 	}
 }
 

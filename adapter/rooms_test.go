@@ -11,6 +11,19 @@ import (
 	"github.com/zishang520/socket.io/servers/socket/v3"
 )
 
+// list returns a room's members.
+func (t *roomTable) list(name socket.Room) []*member {
+	t.walkMu.Lock()
+	defer t.walkMu.Unlock()
+	var found []*member
+	t.read(name, func(list []seat) {
+		for _, seat := range list {
+			found = append(found, seat.m)
+		}
+	})
+	return found
+}
+
 func visited(t *roomTable, o options) []string {
 	ids := make([]string, 0)
 	t.walk(o, func(m *member) { ids = append(ids, string(m.id)) })
@@ -78,14 +91,15 @@ func TestRoomsOfOneSocketChangedByManyAtOnce(t *testing.T) {
 	require.NotNil(t, m)
 	for i := range table.rooms {
 		for name, r := range table.rooms[i].byName {
-			require.Len(t, r.members, 1, name)
-			require.Contains(t, r.members, m, name)
-			require.Contains(t, m.rooms, name)
+			require.Len(t, r.list, 1, name)
+			require.Same(t, m, r.list[0].m, name)
+			require.Contains(t, m.rooms, r.list[0].place, name)
 		}
 	}
-	for name := range m.rooms {
-		require.Equal(t, []*member{m}, table.list(name))
+	for _, p := range m.rooms {
+		require.Equal(t, []*member{m}, table.list(p.room.name))
 	}
+	require.Equal(t, []*member{m}, table.selected(options{}))
 }
 
 func TestRoomsAgreeWithAModel(t *testing.T) {
@@ -140,4 +154,79 @@ func expected(model map[string]map[string]bool, o options) []string {
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+func TestAWalkMeetsEveryMemberOnceWhileOthersComeAndGo(t *testing.T) {
+	for name, o := range map[string]options{"a room": {Rooms: []string{"r"}}, "everyone": {}, "two rooms": {Rooms: []string{"r", "q"}}} {
+		table := newRoomTable()
+		const staying = 300
+		for i := range staying {
+			table.add(socket.SocketId(fmt.Sprint("s", i)), []socket.Room{"r"}, streamID{})
+		}
+		var group sync.WaitGroup
+		stop := make(chan struct{})
+		for w := range 4 {
+			group.Go(func() {
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					id := socket.SocketId(fmt.Sprint("x", w, "-", i%500))
+					switch i / 500 % 3 {
+					case 0:
+						table.add(id, []socket.Room{"r", "q"}, streamID{})
+					case 1:
+						table.remove(id, "r")
+					default:
+						table.removeAll(id)
+					}
+				}
+			})
+		}
+		for range 300 {
+			met := make(map[*member]int)
+			stayed := 0
+			table.walk(o, func(m *member) {
+				if met[m]++; m.id[0] == 's' {
+					stayed++
+				}
+			})
+			require.Equal(t, staying, stayed, name)
+			for m, times := range met {
+				require.Equal(t, 1, times, "%s: %s", name, m.id)
+			}
+		}
+		close(stop)
+		group.Wait()
+	}
+}
+
+func TestARoomThatShrinksGivesItsMemoryBack(t *testing.T) {
+	table := newRoomTable()
+	for i := range 10_000 {
+		table.add(socket.SocketId(fmt.Sprint("s", i)), []socket.Room{"r"}, streamID{})
+	}
+	for i := range 9_990 {
+		table.removeAll(socket.SocketId(fmt.Sprint("s", i)))
+	}
+	s := table.roomShard("r")
+	require.Len(t, s.byName["r"].list, 10)
+	require.Less(t, cap(s.byName["r"].list), 100)
+	require.Less(t, cap(table.all.list), 100)
+}
+
+func TestAJoinCostsTheSameHoweverLargeTheRoom(t *testing.T) {
+	table := newRoomTable()
+	for i := range 10_000 {
+		table.add(socket.SocketId(fmt.Sprint("s", i)), []socket.Room{"r"}, streamID{})
+	}
+	walk := func() { table.walk(options{Rooms: []string{"r"}}, func(*member) {}) }
+	walk()
+	before := &table.roomShard("r").byName["r"].list[0]
+	table.remove("s5000", "r")
+	table.add("s5000", []socket.Room{"r"}, streamID{})
+	walk()
+	require.Same(t, before, &table.roomShard("r").byName["r"].list[0], "the list was changed in place")
 }

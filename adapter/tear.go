@@ -58,7 +58,7 @@ func (r *reader) restart(to streamID, reason string) {
 	c := r.c
 	c.deliverMu.Lock()
 	c.torn.Add(1)
-	c.moveTo(to)
+	c.moveTo(&to)
 	c.ring.reset(to)
 	c.lower(to)
 	c.sessions.local.endAll()
@@ -73,7 +73,7 @@ func (r *reader) rewind(to streamID) {
 	c.deliverMu.Lock()
 	defer c.deliverMu.Unlock()
 	c.torn.Add(1)
-	c.moveTo(to)
+	c.moveTo(&to)
 	c.ring.forgetAbove(to)
 	c.lower(to)
 	// What Redis lost of the log it has lost of the sessions, too.

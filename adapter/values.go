@@ -271,11 +271,17 @@ func checkEventArray(raw []byte) error {
 		}
 		end++
 	}
-	name := string(rest[1:end])
-	if strings.Contains(name, `\`) {
-		if err := json.Unmarshal(rest[:end+1], &name); err != nil {
-			return err
+	plain := rest[1:end]
+	if bytes.IndexByte(plain, '\\') < 0 {
+		// Without an allocation, unless something is wrong.
+		if _, reserved := reservedEvents[string(plain)]; reserved || !utf8.Valid(plain) {
+			return checkEvent(string(plain))
 		}
+		return nil
+	}
+	var name string
+	if err := json.Unmarshal(rest[:end+1], &name); err != nil {
+		return err
 	}
 	return checkEvent(name)
 }

@@ -69,7 +69,7 @@ func (n *Node) takeSeat(conn string) (release func(), err error) {
 func (n *Node) dismiss(s *socket.Socket, next func(*socket.ExtendedError)) {
 	n.dismissed.Add(1)
 	onTransportClose(s, sync.OnceFunc(func() { next(socket.NewExtendedError("try again", nil)) }))
-	n.closeTransport(s)
+	closeTransport(s)
 }
 
 // check finds out who connects, and whether an earlier session goes on. A panic costs this one connect.

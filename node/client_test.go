@@ -146,11 +146,16 @@ func newRig(t *testing.T, change func(*Config, *Deps)) *rig {
 	}
 	n, err := New(cfg, deps)
 	require.NoError(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
 	mux := http.NewServeMux()
 	mux.Handle(cfg.Path, n.Handler())
 	srv := httptest.NewServer(mux)
 	t.Cleanup(func() {
 		n.Close()
+		stop()
+		require.NoError(t, <-ended)
 		srv.CloseClientConnections()
 		srv.Close()
 	})

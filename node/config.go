@@ -10,6 +10,8 @@ import (
 type Config struct {
 	// Name is shown to clients in `connected`; default none, required.
 	Name string
+	// SessionSecret authenticates the ids of Engine.IO sessions, the same on all nodes; default a random one.
+	SessionSecret []byte
 	// Path is where the Socket.IO server is mounted; default "/socket.io/".
 	Path string
 	// MaxConnections bounds this node's sockets; default 10,000, 1 to 1,000,000.
@@ -18,8 +20,7 @@ type Config struct {
 	MaxRooms int
 	// PingInterval and PingTimeout are Engine.IO's heartbeat; default 25 s and 20 s.
 	PingInterval, PingTimeout time.Duration
-	// ConnectTimeout is how long a transport may stay without a namespace; default 10 s. It also bounds the wait of a
-	// client whose CONNECT packet the Engine.IO library lost.
+	// ConnectTimeout is how long a transport may stay without a namespace; default 10 s.
 	ConnectTimeout time.Duration
 	// AdmitTimeout bounds token check, connect budget and taking over a session of one connect; default 7 s. With the 2 s
 	// that finding the session may take before, less than ConnectTimeout, which would else close the connection before

@@ -1,62 +1,42 @@
 package node
 
 import (
-	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
-	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
-	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
-	"github.com/zishang520/socket.io/servers/engine/v3"
-	"github.com/zishang520/socket.io/servers/engine/v3/transports"
 	"github.com/zishang520/socket.io/servers/socket/v3"
-	"github.com/zishang520/socket.io/v3/pkg/types"
+
+	"github.com/teloo/realtime-gateway/node/engine"
 )
 
-// This file, gate.go and closing.go are the fence around the library's Engine.IO layer: nothing else here knows of transports.
+// This file is where Socket.IO meets the transports; nothing else here knows of them.
 
-// newServer makes the Socket.IO server on the library's Engine.IO. Polling and WebSocket only: WebTransport would need
-// an HTTP/3 listener of its own.
-func newServer(cfg Config, adapter socket.AdapterConstructor) *socket.Server {
+// newEngine makes the transports' server. Origins and draining are looked at before anything is allocated for a client.
+func newEngine(cfg Config, log *slog.Logger) (*engine.Server, error) {
+	c := engine.DefaultConfig()
+	c.NodeName, c.Secret = cfg.Name, cfg.SessionSecret
+	c.PingInterval, c.PingTimeout = cfg.PingInterval, cfg.PingTimeout
+	c.MaxPayload = int(cfg.MaxPayload)
+	c.AllowOrigin = newOriginList(cfg.Origins).allows
+	return engine.New(c, log)
+}
+
+// newServer makes the Socket.IO server on the engine.
+func newServer(cfg Config, adapter socket.AdapterConstructor, on *engine.Server) *socket.Server {
 	opts := socket.DefaultServerOptions()
-	opts.SetPath(strings.TrimSuffix(cfg.Path, "/"))
 	opts.SetServeClient(false)
 	opts.SetAdapter(adapter)
-	opts.SetTransports(types.NewSet[transports.TransportCtor](&transports.PollingBuilder{}, &transports.WebSocketBuilder{}))
-	opts.SetPingInterval(cfg.PingInterval)
-	opts.SetPingTimeout(cfg.PingTimeout)
 	opts.SetConnectTimeout(cfg.ConnectTimeout)
-	opts.SetMaxHttpBufferSize(cfg.MaxPayload)
 	// How long a session can be recovered is the adapter's; a recovering client passes the middleware as any other does.
 	recovery := socket.DefaultConnectionStateRecovery()
 	recovery.SetSkipMiddlewares(false)
 	opts.SetConnectionStateRecovery(recovery)
-	// Compression costs more per socket than it saves on small events.
-	opts.SetPerMessageDeflate(nil)
-	opts.SetHttpCompression(nil)
-	origins := newOriginList(cfg.Origins)
-	opts.SetCors(&types.Cors{
-		Origin:      origins.allowedAnywhere,
-		Methods:     []string{http.MethodGet, http.MethodPost},
-		Credentials: true,
-	})
-	return socket.NewServer(nil, opts)
-}
-
-// newHandler serves io; its engine exists from here on.
-func newHandler(io *socket.Server, polls *polls, origins originList, draining func() bool) (http.Handler, error) {
-	server, ok := io.ServeHandler(nil).(engine.Server)
-	if !ok {
-		return nil, errors.New("node: the library's handler is not its Engine.IO server")
-	}
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { polls.serve(server, w, r) })
-	_ = io.Engine().On("connection", func(args ...any) {
-		if s, ok := args[0].(engine.Socket); ok {
-			openGate(s)
-		}
-	})
-	return guard(gated(handler), origins, draining), nil
+	io := socket.NewServer(nil, opts)
+	io.Bind(on)
+	return io
 }
 
 // originList decides which browser origins may talk to the node.
@@ -81,9 +61,6 @@ func (l originList) listed(origin string) bool {
 	return ok || l.any
 }
 
-// allowedAnywhere is for the library, which does not say of which request it asks; guardOrigin has refused the rest.
-func (l originList) allowedAnywhere(string) bool { return true }
-
 // allows reports whether r comes from no browser, from the node's own host, or from a listed origin.
 func (l originList) allows(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
@@ -94,18 +71,15 @@ func (l originList) allows(r *http.Request) bool {
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
-// guard refuses foreign origins, and new sessions while the node drains, before the library allocates anything.
-func guard(next http.Handler, origins originList, draining func() bool) http.Handler {
+// guard refuses new connections while the node drains.
+func guard(next http.Handler, draining func() bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case !origins.allows(r):
-			http.Error(w, `{"code":4,"message":"Forbidden"}`, http.StatusForbidden)
-		case draining() && r.URL.Query().Get("sid") == "":
+		if draining() && r.URL.Query().Get("sid") == "" {
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, `{"code":4,"message":"Draining"}`, http.StatusServiceUnavailable)
-		default:
-			next.ServeHTTP(w, r)
+			return
 		}
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -115,21 +89,28 @@ func transportOpen(s *socket.Socket) bool { return s.Conn().ReadyState() == "ope
 // onTransportClose calls fn, at least once, when the socket's connection has closed.
 func onTransportClose(s *socket.Socket, fn func()) {
 	_ = s.Conn().Once("close", func(...any) { fn() })
-	if !transportOpen(s) {
+	if s.Conn().ReadyState() == "closed" {
 		fn()
 	}
 }
 
-// onLeave calls fn when the client says that it leaves. The library may report that as a lost connection, since a close
-// overtakes what was received before it.
-func onLeave(s *socket.Socket, fn func()) {
-	_ = s.Conn().On("packet", func(args ...any) {
-		p, ok := args[0].(*packet.Packet)
-		if !ok || p.Type != packet.MESSAGE {
-			return
-		}
-		if data, ok := p.Data.(types.BufferInterface); ok && data.Len() == 1 && data.Bytes()[0] == '0'+byte(parser.DISCONNECT) {
-			fn()
+// closeTransport ends the connection of s, behind what it has been sent, so that its client reconnects by itself, which
+// it does not after a DISCONNECT packet. It does not wait.
+func closeTransport(s *socket.Socket) { s.Conn().Close(false) }
+
+// handleFirst makes the end of the connection wait for what the socket received before it.
+func handleFirst(s *socket.Socket) {
+	conn, ok := s.Conn().(*engine.Session)
+	if !ok {
+		return
+	}
+	conn.OnClosing(func(done func()) {
+		done = sync.OnceFunc(done)
+		_ = s.Once("disconnect", func(...any) { done() }) // its queue takes nothing more
+		// An event passes the queue twice.
+		s.Enqueue(func() { s.Enqueue(done) })
+		if !s.Connected() {
+			done()
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
 	"github.com/teloo/realtime-gateway/node/auth"
+	"github.com/teloo/realtime-gateway/node/engine"
 	"github.com/teloo/realtime-gateway/presence"
 )
 
@@ -63,9 +64,8 @@ type Node struct {
 	deps Deps
 	log  *slog.Logger
 	io   *socket.Server
-	http http.Handler
-	// polls are the open requests of polling clients.
-	polls polls
+	// engine carries the transports; run by Run.
+	engine *engine.Server
 
 	// ctx bounds the work of event handlers; cancelled by Close.
 	ctx    context.Context
@@ -83,7 +83,7 @@ type Node struct {
 	panics    atomic.Uint64
 }
 
-// New makes a node; it serves as soon as its Handler does.
+// New makes a node; it serves while Run runs.
 func New(cfg Config, deps Deps) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -94,11 +94,11 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node")}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.io = newServer(cfg, deps.Adapter)
 	var err error
-	if n.http, err = newHandler(n.io, &n.polls, newOriginList(cfg.Origins), n.draining.Load); err != nil {
+	if n.engine, err = newEngine(cfg, deps.Log); err != nil {
 		return nil, err
 	}
+	n.io = newServer(cfg, deps.Adapter, n.engine)
 	n.io.Use(n.admit)
 	if err := n.io.On("connection", n.onConnection); err != nil {
 		return nil, err
@@ -106,8 +106,14 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	return n, nil
 }
 
-// Handler serves Config.Path.
-func (n *Node) Handler() http.Handler { return n.http }
+// Run carries the connections until ctx ends, and then ends those that are left.
+func (n *Node) Run(ctx context.Context) error { return n.engine.Run(ctx) }
+
+// Handler serves Config.Path; without Run it refuses.
+func (n *Node) Handler() http.Handler { return guard(n.engine, n.draining.Load) }
+
+// EngineStats returns the figures of the transports.
+func (n *Node) EngineStats() engine.Stats { return n.engine.Stats() }
 
 // Stats returns the current figures.
 func (n *Node) Stats() Stats {
@@ -147,15 +153,14 @@ func (n *Node) Drain(ctx context.Context) error {
 // CloseAll closes every socket's connection at once, so that the clients reconnect: for a node that has missed events.
 func (n *Node) CloseAll() {
 	for _, s := range n.sockets() {
-		go n.sendAway(s)
+		n.sendAway(s)
 	}
 }
 
 // sendAway closes a socket's connection so that its client comes back to its session, here or elsewhere.
 func (n *Node) sendAway(s *socket.Socket) {
 	n.deps.Sessions.Lost(s)
-	awaitTaken(s)
-	n.closeTransport(s)
+	closeTransport(s)
 }
 
 func (n *Node) sockets() []*socket.Socket {
@@ -167,17 +172,15 @@ func (n *Node) sockets() []*socket.Socket {
 	return sockets
 }
 
-// closeInSteps closes sockets evenly spaced and returns when each is closed or ctx has ended.
+// closeInSteps begins to close sockets, evenly spaced, and returns when it has with each or ctx has ended.
 func (n *Node) closeInSteps(ctx context.Context, sockets []*socket.Socket) {
 	if len(sockets) == 0 {
 		return
 	}
 	pause := time.NewTicker(max(n.cfg.DrainTimeout/2/time.Duration(len(sockets)), 100*time.Microsecond))
 	defer pause.Stop()
-	var closing sync.WaitGroup
-	defer closing.Wait()
 	for _, s := range sockets {
-		closing.Go(func() { n.sendAway(s) })
+		n.sendAway(s)
 		select {
 		case <-ctx.Done():
 			return

@@ -62,10 +62,10 @@ func (n *Node) onConnection(args ...any) {
 	end := sync.OnceFunc(func() { n.onEnd(s, sess) })
 	_ = s.On("disconnect", func(...any) { end() })
 	n.listen(s, sess)
-	onLeave(s, func() { n.deps.Sessions.End(s) })
+	handleFirst(s)
 	if err := n.start(s, sess); err != nil {
 		n.log.Debug("connected socket not served", "err", err)
-		go n.closeTransport(s)
+		closeTransport(s)
 	}
 	// A transport that closed while the library was still announcing the socket is never reported to it.
 	if !s.Connected() || !transportOpen(s) {
@@ -83,7 +83,7 @@ func (n *Node) onEnd(s *socket.Socket, sess *session) {
 	n.open.Add(-1)
 	sess.release()
 	if transportOpen(s) {
-		go n.closeTransport(s)
+		closeTransport(s)
 	}
 }
 

@@ -115,6 +115,9 @@ func (c Config) subscribePolicy() auth.Policy {
 func (c Config) nodeConfig() node.Config {
 	n := node.DefaultConfig()
 	n.Name = c.NodeName
+	if c.ClusterSecret != "" {
+		n.SessionSecret = []byte(c.ClusterSecret)
+	}
 	n.MaxConnections = c.WSMaxConnections
 	n.PingInterval = c.PingInterval
 	n.PingTimeout = c.PingTimeout

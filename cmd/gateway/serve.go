@@ -61,6 +61,7 @@ func (p *parts) run(ctx context.Context, listener net.Listener, sources api.Sour
 	log := start("adapter", p.cluster.Run, failed)
 	presence := start("presence", p.presence.Run, failed)
 	consumer := start("consumer", p.consumer.Run, failed)
+	edge := start("node", p.node.Run, failed)
 	serving := start("http", func(ctx context.Context) error { return serveHTTP(ctx, web, listener) }, failed)
 	p.log.Info("serving", "address", listener.Addr().String(), "identity", p.identity, "version", buildVersion(),
 		"redis", p.cfg.redisPlace())
@@ -84,7 +85,7 @@ func (p *parts) run(ctx context.Context, listener net.Listener, sources api.Sour
 		members.stop(limit, p.log)
 	}
 	p.node.Close()
-	for _, part := range []*actor{log, serving, grants, keys, redisWatch} {
+	for _, part := range []*actor{edge, log, serving, grants, keys, redisWatch} {
 		part.stop(limit, p.log)
 	}
 	p.log.Info("stopped")
@@ -101,7 +102,7 @@ func newWebServer(handler http.Handler, log *slog.Logger) *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		// The Engine.IO library provokes a line for each write to a closed WebSocket.
+		// A client that leaves in the middle of a request is no more than that.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }

@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"time"
+)
+
+// Config holds what a Server is told. DefaultConfig gives the defaults.
+type Config struct {
+	// NodeName names this node in the ids of its sessions; default none, required.
+	NodeName string
+	// Secret authenticates session ids, the same on all nodes; default a random one.
+	Secret []byte
+	// PingInterval is how often a client is pinged, PingTimeout how long it may take to answer; default 25 s and 20 s.
+	PingInterval, PingTimeout time.Duration
+	// UpgradeTimeout bounds a polling client's change to WebSocket; default 10 s.
+	UpgradeTimeout time.Duration
+	// MaxPayload bounds a message and a POST body from a client, in bytes; default 100,000, 1 KiB to 16 MiB.
+	MaxPayload int
+	// MaxQueueBytes and MaxQueueFrames bound what waits for a client that does not keep up; beyond, it is closed as a slow
+	// consumer. Default 1 MiB and 1,024.
+	MaxQueueBytes, MaxQueueFrames int
+	// MaxBacklog is how many frames may wait for clients that do keep up before Pace holds its callers; default 1,048,576.
+	MaxBacklog int
+	// StallTimeout is how long a client may take nothing at all while something waits for it; default 30 s.
+	StallTimeout time.Duration
+	// CloseGrace bounds an orderly close: sending what waits, and the client's answer; default 2 s.
+	CloseGrace time.Duration
+	// CloseWait bounds how long the end of a session waits for what it received before; default 30 s.
+	CloseWait time.Duration
+	// Writers is how many goroutines write to the clients; default one per processor.
+	Writers int
+	// AllowOrigin decides on requests of browsers' pages; default all are refused that name an origin.
+	AllowOrigin func(*http.Request) bool
+}
+
+// DefaultConfig is the one place of this package's defaults.
+func DefaultConfig() Config {
+	return Config{
+		PingInterval:   25 * time.Second,
+		PingTimeout:    20 * time.Second,
+		UpgradeTimeout: 10 * time.Second,
+		MaxPayload:     100_000,
+		MaxQueueBytes:  1 << 20,
+		MaxQueueFrames: 1024,
+		MaxBacklog:     1 << 20,
+		StallTimeout:   30 * time.Second,
+		CloseGrace:     2 * time.Second,
+		CloseWait:      30 * time.Second,
+		Writers:        runtime.GOMAXPROCS(0),
+		AllowOrigin:    func(r *http.Request) bool { return r.Header.Get("Origin") == "" },
+	}
+}
+
+// Validate reports every fault of c, joined.
+func (c Config) Validate() error {
+	var faults []error
+	check := func(ok bool, field string, value any, want string) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("engine: %s is %v, want %s", field, value, want))
+		}
+	}
+	check(c.NodeName != "", "NodeName", `""`, "a name")
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"PingInterval", c.PingInterval}, {"PingTimeout", c.PingTimeout}, {"UpgradeTimeout", c.UpgradeTimeout},
+		{"StallTimeout", c.StallTimeout}, {"CloseGrace", c.CloseGrace}, {"CloseWait", c.CloseWait},
+	} {
+		check(d.value > 0, d.field, d.value, "more than 0")
+	}
+	check(c.MaxPayload >= 1<<10 && c.MaxPayload <= 16<<20, "MaxPayload", c.MaxPayload, "1024 to 16777216")
+	check(c.MaxQueueBytes > 0, "MaxQueueBytes", c.MaxQueueBytes, "more than 0")
+	check(c.MaxQueueFrames > 0, "MaxQueueFrames", c.MaxQueueFrames, "more than 0")
+	check(c.MaxBacklog > 0, "MaxBacklog", c.MaxBacklog, "more than 0")
+	check(c.Writers > 0 && c.Writers <= 1024, "Writers", c.Writers, "1 to 1024")
+	check(c.AllowOrigin != nil, "AllowOrigin", "nil", "a function")
+	return errors.Join(faults...)
+}

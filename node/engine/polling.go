@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// polling is what long-polling adds to a session. It belongs to the session's lock.
+type polling struct {
+	began bool
+	// waiting is the open GET's signal, nil if there is none; posting: a POST is being handled.
+	waiting chan struct{}
+	posting bool
+}
+
+// wake makes the open GET look again.
+func (p *polling) wake() {
+	select {
+	case p.waiting <- struct{}{}:
+	default:
+	}
+}
+
+// openPolling begins a session whose first poll this request is.
+func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
+	session := s.open(r, func(session *Session) { session.poll.began = true })
+	if session == nil {
+		s.refuse(w, refuseStopped)
+		return
+	}
+	session.servePoll(w, r)
+}
+
+// servePoll answers a GET when there is something to send.
+func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
+	signal, ok := s.beginPoll()
+	if !ok {
+		s.end(reasonFailed, errOverlap)
+		s.server.refuse(w, refuseRequest)
+		return
+	}
+	for {
+		payload, last := s.takePolled()
+		if payload != nil {
+			s.answer(w, payload)
+			if last {
+				s.end(reasonForced, nil)
+			}
+			return
+		}
+		select {
+		case <-signal:
+		case <-r.Context().Done():
+			s.endPoll()
+			s.end(reasonFailed, r.Context().Err())
+			return
+		}
+	}
+}
+
+// beginPoll makes a request the one that waits; false if there is one.
+func (s *Session) beginPoll() (signal chan struct{}, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.poll.waiting != nil {
+		return nil, false
+	}
+	s.poll.waiting = make(chan struct{}, 1)
+	return s.poll.waiting, true
+}
+
+func (s *Session) endPoll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.poll.waiting = nil
+}
+
+// takePolled returns the answer to the open GET, and whether that is the session's last; nil if it has to wait. What is
+// sent and the close are two answers: the stock client counts events that come with the close as received only once it is
+// connected again.
+func (s *Session) takePolled() (payload []byte, last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch state := s.state.Load(); {
+	case state == stateClosed:
+		payload = []byte{packetClose}
+	case s.ws != nil:
+		payload = []byte{packetNoop} // the rest goes over the WebSocket
+	case !s.queue.empty():
+		for !s.queue.empty() {
+			payload = appendPolled(payload, s.queue.front())
+			s.queue.pop()
+		}
+	case s.next != nil && s.probed:
+		payload = []byte{packetNoop} // so that the client can change its transport
+	case state == stateClosing:
+		payload, last = []byte{packetClose}, true
+	}
+	if payload != nil {
+		s.poll.waiting = nil
+	}
+	return payload, last
+}
+
+// answer sends a payload; a client that does not read it is given up after Config.StallTimeout.
+func (s *Session) answer(w http.ResponseWriter, payload []byte) {
+	control := http.NewResponseController(w)
+	// A writer without deadlines has no connection to wait for.
+	_ = control.SetWriteDeadline(time.Now().Add(s.server.cfg.StallTimeout))
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=UTF-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(payload)))
+	_, err := w.Write(payload)
+	if err == nil {
+		err = control.Flush()
+	}
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		s.end(reasonFailed, err)
+	}
+	_ = control.SetWriteDeadline(time.Time{}) // the connection serves others after this request
+}
+
+// servePost handles what a polling client sends.
+func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
+	if !s.beginPost() {
+		s.end(reasonFailed, errOverlap)
+		s.server.refuse(w, refuseRequest)
+		return
+	}
+	defer s.endPost()
+	limit := int64(s.server.cfg.MaxPayload)
+	if r.ContentLength > limit {
+		s.server.refuse(w, refuseSize)
+		return
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(s.server.cfg.StallTimeout)) // see answer
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	_ = control.SetReadDeadline(time.Time{})
+	switch {
+	case err != nil:
+		s.end(reasonFailed, err)
+		s.server.refuse(w, refuseRequest)
+		return
+	case int64(len(body)) > limit:
+		w.Header().Set("Connection", "close")
+		s.server.refuse(w, refuseSize)
+		return
+	}
+	if !s.receivePayload(body) {
+		s.end(reasonMalformed, errMalformed)
+		s.server.refuse(w, refuseRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html")
+	_, _ = io.WriteString(w, "ok") // a client that has gone needs no answer
+}
+
+func (s *Session) beginPost() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.poll.posting {
+		return false
+	}
+	s.poll.posting = true
+	return true
+}
+
+func (s *Session) endPost() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.poll.posting = false
+}
+
+// receivePayload handles the packets of a payload; false if one is malformed.
+func (s *Session) receivePayload(payload []byte) bool {
+	for part := range bytes.SplitSeq(payload, []byte{recordSeparator}) {
+		if len(part) == 0 {
+			return false
+		}
+		if part[0] == binaryMark {
+			data, err := base64.StdEncoding.AppendDecode(nil, part[1:])
+			if err != nil {
+				return false
+			}
+			s.emitBinary(data)
+			continue
+		}
+		if !utf8.Valid(part) {
+			return false
+		}
+		if !s.receive(part[0], part[1:]) {
+			return s.state.Load() == stateClosed
+		}
+	}
+	return true
+}

@@ -1,0 +1,69 @@
+package engine
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+)
+
+// A session id is 40 characters: which node it is of, chance, and a proof that a node of the cluster made it.
+const (
+	sidNode  = 6  // bytes of the node's name, hashed
+	sidRand  = 15 // random bytes
+	sidProof = 9  // bytes of the proof
+	sidBytes = sidNode + sidRand + sidProof
+)
+
+// Tag is the part of a session id that stands for a node.
+type Tag [sidNode]byte
+
+// TagOf returns the tag of the node of that name.
+func TagOf(node string) Tag {
+	sum := sha256.Sum256([]byte(node))
+	return Tag(sum[:sidNode])
+}
+
+type sidMaker struct {
+	tag    Tag
+	secret []byte
+}
+
+func newSidMaker(node string, secret []byte) *sidMaker {
+	if len(secret) == 0 {
+		secret = make([]byte, sha256.Size)
+		_, _ = rand.Read(secret) // never fails
+	}
+	// A key of its own, so that nothing else which the secret protects can be had from ids.
+	key := sha256.Sum256(append([]byte("engine session id\n"), secret...))
+	return &sidMaker{tag: TagOf(node), secret: key[:]}
+}
+
+func (m *sidMaker) next() string {
+	var raw [sidBytes]byte
+	copy(raw[:], m.tag[:])
+	_, _ = rand.Read(raw[sidNode : sidNode+sidRand]) // never fails
+	copy(raw[sidNode+sidRand:], m.proof(raw[:sidNode+sidRand]))
+	return base64.RawURLEncoding.EncodeToString(raw[:])
+}
+
+func (m *sidMaker) proof(of []byte) []byte {
+	mac := hmac.New(sha256.New, m.secret)
+	_, _ = mac.Write(of) // never fails
+	return mac.Sum(nil)[:sidProof]
+}
+
+// owner tells whose session an id is of; false for one that no node of the cluster made.
+func (m *sidMaker) owner(sid string) (Tag, bool) {
+	var raw [sidBytes]byte
+	if base64.RawURLEncoding.DecodedLen(len(sid)) != sidBytes {
+		return Tag{}, false
+	}
+	if _, err := base64.RawURLEncoding.Decode(raw[:], []byte(sid)); err != nil {
+		return Tag{}, false
+	}
+	if !hmac.Equal(raw[sidNode+sidRand:], m.proof(raw[:sidNode+sidRand])) {
+		return Tag{}, false
+	}
+	return Tag(raw[:sidNode]), true
+}

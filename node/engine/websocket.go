@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// handshakeTimeout bounds the answer to a WebSocket's handshake.
+const handshakeTimeout = 10 * time.Second
+
+// hijack changes a request's connection to WebSocket; nil if that was refused.
+func (s *Server) hijack(w http.ResponseWriter, r *http.Request) *conn {
+	upgrader := ws.HTTPUpgrader{Timeout: handshakeTimeout, Header: corsOf(w.Header())}
+	c, rw, _, err := upgrader.Upgrade(r, w)
+	if err != nil {
+		s.count.refused.Add(1)
+		s.log.Debug("websocket refused", "err", err)
+		if c != nil {
+			_ = c.Close()
+		}
+		return nil
+	}
+	var early []byte
+	if n := rw.Reader.Buffered(); n > 0 {
+		early = make([]byte, n)
+		_, _ = io.ReadFull(rw.Reader, early) // from memory
+	}
+	if err := c.SetDeadline(time.Time{}); err != nil {
+		_ = c.Close()
+		return nil
+	}
+	return newConn(c, s.writer(), early)
+}
+
+// corsOf is what the answer to an upgrade has to repeat.
+func corsOf(h http.Header) http.Header {
+	out := http.Header{}
+	for _, name := range []string{"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Vary"} {
+		if values := h.Values(name); len(values) > 0 {
+			out[name] = values
+		}
+	}
+	return out
+}
+
+// openWebSocket begins a session on a WebSocket.
+func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
+	c := s.hijack(w, r)
+	if c == nil {
+		return
+	}
+	session := s.open(r, func(session *Session) { session.ws = c })
+	if session == nil {
+		c.close()
+		return
+	}
+	// Of its own, so that this request's buffers and stack are given back.
+	s.spawn(func() { session.read(c) })
+}
+
+// read receives from the session's WebSocket until it ends.
+func (s *Session) read(c *conn) {
+	err := c.read(s.server.cfg.MaxPayload, func(op ws.OpCode, payload []byte) bool { return s.message(c, op, payload) })
+	s.ended(c, err)
+}
+
+// message handles one message or control frame. It reports whether reading goes on.
+func (s *Session) message(c *conn, op ws.OpCode, payload []byte) bool {
+	switch op {
+	case ws.OpText:
+		if len(payload) == 0 || !s.receive(payload[0], payload[1:]) {
+			s.fail(ws.StatusInvalidFramePayloadData, reasonMalformed)
+			return s.state.Load() != stateClosed
+		}
+	case ws.OpBinary:
+		s.emitBinary(payload)
+	case ws.OpPing:
+		s.control(append(appendHeader(nil, framePong, len(payload)), payload...))
+	case ws.OpClose:
+		return s.closedByClient(c, payload)
+	default:
+	}
+	return s.state.Load() != stateClosed
+}
+
+// control queues a control frame.
+func (s *Session) control(frame []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Load() == stateOpen {
+		s.queue.push(frame, true) // a client that pings and does not read is slow
+		s.wake(1)
+	}
+}
+
+// closedByClient answers a close frame, if it is not itself the answer, and ends the connection.
+func (s *Session) closedByClient(c *conn, payload []byte) bool {
+	s.mu.Lock()
+	answer := s.state.Load() == stateOpen && s.ws == c && !c.scheduled && !c.blocked
+	if answer {
+		c.scheduled = true // nobody else writes any more
+	}
+	s.mu.Unlock()
+	if answer {
+		_ = c.write(append(appendHeader(nil, frameClose, min(len(payload), 2)), payload[:min(len(payload), 2)]...), time.Second)
+	}
+	s.end(reasonClosed, nil)
+	return false
+}
+
+// fail closes the session for a fault of its client.
+func (s *Session) fail(code ws.StatusCode, reason string) { s.closeWith(newCloseFrame(code), reason) }
+
+// ended ends the session when nothing can be read any more, or never should have been.
+func (s *Session) ended(c *conn, err error) {
+	var protocol ws.ProtocolError
+	code := ws.StatusCode(0)
+	switch {
+	case errors.Is(err, errEnded):
+		return
+	case errors.Is(err, errTooLarge):
+		code = ws.StatusMessageTooBig
+	case errors.Is(err, errNotUTF8):
+		code = ws.StatusInvalidFramePayloadData
+	case errors.As(err, &protocol), errors.Is(err, ws.ErrHeaderLengthMSB), errors.Is(err, ws.ErrHeaderLengthUnexpected):
+		code = ws.StatusProtocolError
+	}
+	if code != 0 {
+		s.fail(code, reasonFailed)
+		s.discardRest(c)
+		return
+	}
+	reason := reasonClosed
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		reason = reasonFailed
+	}
+	s.end(reason, err)
+}
+
+// discardRest reads on after a fault, so that the close frame is not lost to a reset; the close's grace ends it.
+func (s *Session) discardRest(c *conn) {
+	for {
+		c.unread = nil
+		if err := c.receive(); err != nil {
+			s.end(reasonFailed, err)
+			return
+		}
+	}
+}
