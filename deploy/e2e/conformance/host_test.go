@@ -164,6 +164,7 @@ func (h *host) onSocket(s *socket.Socket) {
 		reason, _ := args[0].(string)
 		seen.Disconnects = append(seen.Disconnects, reason)
 	})
+	_ = s.Emit("ready")
 }
 
 // waitForQueue makes a session that can wait report its end only after what was received before has been handled.
@@ -175,7 +176,7 @@ func waitForQueue(s *socket.Socket) {
 	session.OnClosing(func(done func()) {
 		once := sync.OnceFunc(done)
 		_ = s.Once("disconnect", func(...any) { once() }) // its queue takes no more then
-		s.Enqueue(once)
+		s.Enqueue(func() { s.Enqueue(once) }) // an event passes the queue twice
 		if !s.Connected() {
 			once()
 		}

@@ -1,5 +1,3 @@
-//go:build engine
-
 package conformance
 
 import (
@@ -7,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,6 +41,11 @@ func (h *host) newOurs(t *testing.T) *engine.Server {
 			t.Error("the engine's Run:", err)
 		}
 	})
+	for serving := false; !serving; {
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		serving = w.Code != http.StatusServiceUnavailable
+	}
 	return server
 }
 
