@@ -285,6 +285,10 @@ func TestAClientThatDoesNotReadIsNotKeptInMemory(t *testing.T) {
 				closed = len(s.session(sid).Closes) > 0
 			}
 			kept := heap() - before
+			for range 10 { // what the writing itself leaves behind is not kept
+				kept = min(kept, heap()-before)
+				time.Sleep(20 * time.Millisecond)
+			}
 			t.Logf("kept: %.1f of %d MiB; closed: %v", float64(kept)/(1<<20), sent>>20, closed)
 			require.Less(t, kept, int64(bound))
 			require.True(t, closed, "a client that is too slow is sent away")
