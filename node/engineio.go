@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
 	"github.com/teloo/realtime-gateway/node/engine"
@@ -20,9 +21,14 @@ func newEngine(cfg Config, log *slog.Logger) (*engine.Server, error) {
 	c.NodeName, c.Secret = cfg.Name, cfg.SessionSecret
 	c.PingInterval, c.PingTimeout = cfg.PingInterval, cfg.PingTimeout
 	c.MaxPayload = int(cfg.MaxPayload)
+	c.Final = isDisconnect
 	c.AllowOrigin = newOriginList(cfg.Origins).allows
 	return engine.New(c, log)
 }
+
+// isDisconnect recognises the packet by which a client leaves a namespace: the library would not handle events that it
+// has received before and not yet passed on.
+func isDisconnect(message []byte) bool { return len(message) > 0 && message[0] == '0'+byte(parser.DISCONNECT) }
 
 // newServer makes the Socket.IO server on the engine.
 func newServer(cfg Config, adapter socket.AdapterConstructor, on *engine.Server) *socket.Server {

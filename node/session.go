@@ -60,7 +60,12 @@ func (n *Node) onConnection(args ...any) {
 	n.connects.Add(1)
 	n.deps.Presence.Connect(sess.identity.User, sess.identity.Role)
 	end := sync.OnceFunc(func() { n.onEnd(s, sess) })
-	_ = s.On("disconnect", func(...any) { end() })
+	_ = s.On("disconnect", func(reason ...any) {
+		if len(reason) > 0 && reason[0] == "client namespace disconnect" {
+			n.deps.Sessions.End(s)
+		}
+		end()
+	})
 	n.listen(s, sess)
 	handleFirst(s)
 	if err := n.start(s, sess); err != nil {

@@ -18,13 +18,11 @@ type Config struct {
 	PingInterval, PingTimeout time.Duration
 	// UpgradeTimeout bounds a polling client's change to WebSocket; default 10 s.
 	UpgradeTimeout time.Duration
-	// MaxPayload bounds a message and a POST body from a client, in bytes; default 100,000, 1 KiB to 16 MiB.
+	// MaxPayload bounds a message and a POST body from a client, in bytes; default 100,000, 1 to 16 MiB.
 	MaxPayload int
 	// MaxQueueBytes and MaxQueueFrames bound what waits for a client that does not keep up; beyond, it is closed as a slow
 	// consumer. Default 1 MiB and 1,024.
 	MaxQueueBytes, MaxQueueFrames int
-	// MaxBacklog is how many frames may wait for clients that do keep up before Pace holds its callers; default 1,048,576.
-	MaxBacklog int
 	// StallTimeout is how long a client may take nothing at all while something waits for it; default 30 s.
 	StallTimeout time.Duration
 	// CloseGrace bounds an orderly close: sending what waits, and the client's answer; default 2 s.
@@ -33,6 +31,9 @@ type Config struct {
 	CloseWait time.Duration
 	// Writers is how many goroutines write to the clients; default one per processor.
 	Writers int
+	// Final reports whether a text message of a client's ends what its earlier ones began, so that it is to be handled only
+	// after them, as the end of the session is; see Session.OnClosing. Default: none does.
+	Final func(message []byte) bool
 	// AllowOrigin decides on requests of browsers' pages; default all are refused that name an origin.
 	AllowOrigin func(*http.Request) bool
 }
@@ -46,11 +47,11 @@ func DefaultConfig() Config {
 		MaxPayload:     100_000,
 		MaxQueueBytes:  1 << 20,
 		MaxQueueFrames: 1024,
-		MaxBacklog:     1 << 20,
 		StallTimeout:   30 * time.Second,
 		CloseGrace:     2 * time.Second,
 		CloseWait:      30 * time.Second,
 		Writers:        runtime.GOMAXPROCS(0),
+		Final:          func([]byte) bool { return false },
 		AllowOrigin:    func(r *http.Request) bool { return r.Header.Get("Origin") == "" },
 	}
 }
@@ -73,11 +74,11 @@ func (c Config) Validate() error {
 	} {
 		check(d.value > 0, d.field, d.value, "more than 0")
 	}
-	check(c.MaxPayload >= 1<<10 && c.MaxPayload <= 16<<20, "MaxPayload", c.MaxPayload, "1024 to 16777216")
+	check(c.MaxPayload >= 1 && c.MaxPayload <= 16<<20, "MaxPayload", c.MaxPayload, "1 to 16777216")
 	check(c.MaxQueueBytes > 0, "MaxQueueBytes", c.MaxQueueBytes, "more than 0")
 	check(c.MaxQueueFrames > 0, "MaxQueueFrames", c.MaxQueueFrames, "more than 0")
-	check(c.MaxBacklog > 0, "MaxBacklog", c.MaxBacklog, "more than 0")
 	check(c.Writers > 0 && c.Writers <= 1024, "Writers", c.Writers, "1 to 1024")
+	check(c.Final != nil, "Final", "nil", "a function")
 	check(c.AllowOrigin != nil, "AllowOrigin", "nil", "a function")
 	return errors.Join(faults...)
 }

@@ -26,8 +26,8 @@ type conn struct {
 	scheduled bool
 	// blocked: the client does not take what there is, and a goroutine waits for it.
 	blocked bool
-	// counted frames are in the writer's backlog.
-	counted int
+	// writing: somebody is writing who did not wait.
+	writing bool
 
 	// unread is what has been received and not handled; of the reading goroutine.
 	unread []byte
@@ -183,10 +183,25 @@ func (c *conn) frame(h ws.Header, payload []byte, handle handler) error {
 			return errNotUTF8
 		}
 	}
+	if op == ws.OpClose && !validClose(payload) {
+		return ws.ErrProtocolStatusCodeNotInUse
+	}
 	if !handle(op, payload) {
 		return errEnded
 	}
 	return nil
+}
+
+// validClose checks a close frame's status and reason.
+func validClose(payload []byte) bool {
+	if len(payload) == 0 {
+		return true
+	}
+	if len(payload) == 1 {
+		return false
+	}
+	code, reason := ws.ParseCloseFrameDataUnsafe(payload)
+	return ws.CheckCloseFrameData(code, reason) == nil
 }
 
 // write writes before the connection carries a session, when nobody else does.

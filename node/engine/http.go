@@ -114,6 +114,8 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 	switch {
 	case session == nil:
 		s.refuse(w, refuseSid)
+	case query.Get("EIO") != "4":
+		s.refuse(w, refuseProtocol)
 	case isUpgrade(r) && transport == transportWebSocket:
 		session.serveUpgrade(w, r)
 	case session.Transport().Name() != transport:
@@ -130,7 +132,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 // open makes a session of a request and announces it; nil if the server has ended meanwhile. What carries it is set
 // before it is announced, and nothing is read before.
 func (s *Server) open(r *http.Request, carry func(*Session)) *Session {
-	session := &Session{id: s.ids.next(), server: s, remote: r.RemoteAddr, request: slimRequest(r)}
+	session := &Session{id: s.ids.next(), server: s, remote: r.RemoteAddr, request: slimRequest(r), unannounced: true}
 	session.alarm.session = session
 	upgrades := []string{}
 	carry(session)
@@ -144,16 +146,13 @@ func (s *Server) open(r *http.Request, carry func(*Session)) *Session {
 		PingTimeout  int64    `json:"pingTimeout"`
 		MaxPayload   int      `json:"maxPayload"`
 	}{session.id, upgrades, s.cfg.PingInterval.Milliseconds(), s.cfg.PingTimeout.Milliseconds(), s.cfg.MaxPayload})
-	session.mu.Lock()
 	session.queue.push(newFrame(packetOpen, hello), false)
-	session.wake(1)
-	session.mu.Unlock()
 	if !s.keep(session) {
 		return nil
 	}
 	s.count.opened.Add(1)
-	s.wheel.schedule(&session.alarm, s.cfg.PingInterval)
 	s.Emit("connection", session)
+	session.begin()
 	return session
 }
 

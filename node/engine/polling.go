@@ -97,10 +97,10 @@ func (s *Session) takePolled() (payload []byte, last bool) {
 			payload = appendPolled(payload, s.queue.front())
 			s.queue.pop()
 		}
-	case s.next != nil && s.probed:
-		payload = []byte{packetNoop} // so that the client can change its transport
 	case state == stateClosing:
 		payload, last = []byte{packetClose}, true
+	case s.next != nil && s.probed:
+		payload = []byte{packetNoop} // so that the client can change its transport
 	}
 	if payload != nil {
 		s.poll.waiting = nil
@@ -191,6 +191,7 @@ func (s *Session) receivePayload(payload []byte) bool {
 				return false
 			}
 			s.emitBinary(data)
+			s.await()
 			continue
 		}
 		if !utf8.Valid(part) {

@@ -3,11 +3,18 @@ package engine
 // keepQueued is the capacity up to which an emptied queue's memory is kept.
 const keepQueued = 16
 
+// A queue is long from so many frames or bytes on.
+const (
+	longFrames = 256
+	longBytes  = 256 << 10
+)
+
 // queue is what waits for one session's client. It belongs to the session's lock.
 type queue struct {
 	items []queued
 	head  int // of items, those before have gone
 	sent  int // bytes of the first that have gone
+	bytes int
 	// charged bytes and frames count against the limits of a client that does not keep up.
 	charged, chargedFrames int
 }
@@ -21,11 +28,15 @@ func (q *queue) empty() bool { return q.head == len(q.items) }
 
 func (q *queue) push(frame []byte, charged bool) {
 	q.items = append(q.items, queued{frame: frame, charged: charged})
+	q.bytes += len(frame)
 	if charged {
 		q.charged += len(frame)
 		q.chargedFrames++
 	}
 }
+
+// long reports whether so much waits that it should be written before more is added.
+func (q *queue) long() bool { return len(q.items)-q.head >= longFrames || q.bytes >= longBytes }
 
 // front returns what waits of the first frame.
 func (q *queue) front() []byte { return q.items[q.head].frame[q.sent:] }
@@ -63,6 +74,7 @@ func (q *queue) taken(n int) (frames int) {
 // pop forgets the first frame.
 func (q *queue) pop() {
 	it := &q.items[q.head]
+	q.bytes -= len(it.frame)
 	if it.charged {
 		q.charged -= len(it.frame)
 		q.chargedFrames--

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/zishang520/socket.io/servers/engine/v3"
 )
@@ -21,10 +20,11 @@ type Server struct {
 	wheel   wheel
 	writers []*writer
 	turn    atomic.Uint64 // of the writers
+	helpers sync.Pool     // of *sender
 	count   counters
 
 	mu       sync.Mutex
-	running  bool                // mu
+	ended    bool                // mu
 	sessions map[string]*Session // mu
 	closed   map[string]uint64   // mu: by reason
 	children sync.WaitGroup
@@ -32,7 +32,7 @@ type Server struct {
 
 var _ engine.BaseServer = (*Server)(nil)
 
-// New makes a server; it serves while Run runs.
+// New makes a server. It takes sessions at once, and serves them while Run runs.
 func New(cfg Config, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -41,17 +41,15 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 		BaseServer: engine.MakeBaseServer(), cfg: cfg, log: log.With("component", "engine"),
 		ids: newSidMaker(cfg.NodeName, cfg.Secret), sessions: make(map[string]*Session), closed: make(map[string]uint64),
 	}
+	s.helpers.New = func() any { return newSender() }
 	for range cfg.Writers {
-		s.writers = append(s.writers, newWriter(s))
+		s.writers = append(s.writers, newWriter())
 	}
 	return s, nil
 }
 
 // Run carries the sessions until ctx ends, then ends those that are left and returns when nothing of theirs is under way.
 func (s *Server) Run(ctx context.Context) error {
-	s.mu.Lock()
-	s.running = true
-	s.mu.Unlock()
 	own, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var actors sync.WaitGroup
 	actors.Go(func() { s.wheel.run(own, (*Session).heartbeat) })
@@ -60,7 +58,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	s.mu.Lock()
-	s.running = false
+	s.ended = true
 	s.mu.Unlock()
 	s.Close()
 	s.children.Wait()
@@ -89,31 +87,6 @@ func (s *Server) spawn(fn func()) { s.children.Go(fn) }
 // Owner tells which node's a session id is; false for one that no node with this secret has made.
 func (s *Server) Owner(sid string) (Tag, bool) { return s.ids.owner(sid) }
 
-// Pace holds its caller while the clients that keep up have more waiting than Config.MaxBacklog, so that what is sent waits
-// where it costs least. It returns when that has halved, or ctx ended.
-func (s *Server) Pace(ctx context.Context) {
-	if s.backlog() < int64(s.cfg.MaxBacklog) {
-		return
-	}
-	s.count.paced.Add(1)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for s.backlog() >= int64(s.cfg.MaxBacklog)/2 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func (s *Server) backlog() (frames int64) {
-	for _, w := range s.writers {
-		frames += w.backlog.Load()
-	}
-	return frames
-}
-
 func (s *Server) writer() *writer {
 	return s.writers[s.turn.Add(1)%uint64(len(s.writers))]
 }
@@ -128,18 +101,18 @@ func (s *Server) session(sid string) *Session {
 func (s *Server) keep(session *Session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.running {
+	if s.ended {
 		return false
 	}
 	s.sessions[session.id] = session
 	return true
 }
 
-// enter makes Run wait for a request; false if it does not run. The caller has to call children.Done.
+// enter makes Run wait for a request; false if it has ended. The caller has to call children.Done.
 func (s *Server) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.running {
+	if s.ended {
 		return false
 	}
 	s.children.Add(1)

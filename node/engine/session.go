@@ -51,8 +51,14 @@ type Session struct {
 	next   *conn
 	probed bool
 
+	// unannounced: nothing goes out yet. mu.
+	unannounced bool
 	// pinged says that the client owes an answer. mu.
 	pinged bool
+	// held, if not nil, makes what the client sends wait until it is closed. mu.
+	held chan struct{}
+	// hangup: the client has closed and is let go once what waits has been sent. mu.
+	hangup bool
 	// closing is why an orderly close was begun. mu.
 	closing string
 	grace   *time.Timer // mu: ends an orderly close
@@ -164,16 +170,28 @@ func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 		s.queue.push(frame, !uncharged)
 	}
 	slow := s.isSlow()
-	if !slow {
-		s.wake(len(frames))
+	help := !slow && s.needsHelp()
+	if help {
+		s.ws.writing = true
+	} else if !slow {
+		s.wake()
 	}
 	s.mu.Unlock()
-	if slow {
+	switch {
+	case slow:
 		s.server.count.slowConsumers.Add(1)
 		s.server.log.Info("closing a session whose client does not keep up", "sid", s.id)
 		s.end(reasonFailed, errSlowConsumer)
+	case help:
+		s.server.help(s)
 	}
 	return true
+}
+
+// needsHelp reports whether so much waits for a client that keeps up that the writers do not: then whoever sends has to
+// write, too, which bounds the queues without anybody being to blame. For holders of mu.
+func (s *Session) needsHelp() bool {
+	return s.ws != nil && !s.unannounced && !s.ws.blocked && !s.ws.writing && s.queue.long()
 }
 
 // takesNow reports whether a message would go out at once. For holders of mu.
@@ -184,8 +202,7 @@ func (s *Session) takesNow() bool {
 	return s.poll.waiting != nil && s.queue.empty()
 }
 
-// isSlow reports whether more waits than may for a client that does not keep up. One that does is not to blame for what
-// waits; Pace bounds that. For holders of mu.
+// isSlow reports whether more waits than may for a client that does not keep up. For holders of mu.
 func (s *Session) isSlow() bool {
 	if s.ws != nil && !s.ws.blocked {
 		return false
@@ -193,26 +210,22 @@ func (s *Session) isSlow() bool {
 	return s.queue.charged > s.server.cfg.MaxQueueBytes || s.queue.chargedFrames > s.server.cfg.MaxQueueFrames
 }
 
-// wake sees to it that what was queued, added frames of it now, is sent. For holders of mu.
-func (s *Session) wake(added int) {
-	if s.ws == nil {
+// wake sees to it that what was queued is sent. For holders of mu.
+func (s *Session) wake() {
+	switch {
+	case s.unannounced:
+	case s.ws == nil:
 		s.poll.wake()
-		return
-	}
-	if s.ws.blocked {
-		return
-	}
-	s.ws.counted += added
-	s.ws.writer.backlog.Add(int64(added))
-	if !s.ws.scheduled {
+	case !s.ws.blocked && !s.ws.writing && !s.ws.scheduled:
 		s.ws.scheduled = true
 		s.ws.writer.push(s)
 	}
 }
 
 // OnClosing registers fn to be called when the connection has ended and before "close" is emitted, which happens once done
-// has been called, or after Config.CloseWait: so what was received before is handled before. done may be called more than
-// once. On a session that has ended already fn is not called.
+// has been called, or after Config.CloseWait: so what was received before is handled before. It is called likewise before
+// a message that Config.Final says is one, and may be called more than once, as may done. On a session that has ended
+// already fn is not called.
 func (s *Session) OnClosing(fn func(done func())) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -241,7 +254,7 @@ func (s *Session) closeWith(frame []byte, reason string) {
 	if s.ws != nil {
 		s.queue.push(frame, false)
 	}
-	s.wake(1)
+	s.wake()
 }
 
 // end ends the session now. The listeners are told on another goroutine.
@@ -264,9 +277,7 @@ func (s *Session) end(reason string, err error) {
 	s.next, s.closers = nil, nil
 	s.queue.drop()
 	s.poll.wake()
-	if s.ws != nil {
-		s.ws.writer.uncount(s.ws)
-	}
+	s.letIn()
 	s.mu.Unlock()
 	for _, c := range conns {
 		if c != nil {
@@ -280,33 +291,43 @@ func (s *Session) end(reason string, err error) {
 
 // announceEnd emits "close" when everybody who has something to finish before has.
 func (s *Session) announceEnd(closers []func(func()), reason string, err error) {
-	if len(closers) > 0 {
-		var finished sync.WaitGroup
-		finished.Add(len(closers))
-		for _, fn := range closers {
-			fn(sync.OnceFunc(finished.Done))
-		}
-		all := make(chan struct{})
-		go func() {
-			defer close(all)
-			finished.Wait()
-		}()
-		limit := time.NewTimer(s.server.cfg.CloseWait)
-		defer limit.Stop()
-		select {
-		case <-all:
-		case <-limit.C:
-			s.server.log.Warn("a session's end did not wait longer for its handlers", "sid", s.id)
-		}
-	}
+	s.settle(closers)
 	s.Emit("close", reason, err)
 	s.Clear()
+}
+
+// settle calls closers and waits until they are done, at most for Config.CloseWait.
+func (s *Session) settle(closers []func(func())) {
+	if len(closers) == 0 {
+		return
+	}
+	left := int64(len(closers))
+	all := make(chan struct{})
+	for _, fn := range closers {
+		fn(sync.OnceFunc(func() {
+			if atomic.AddInt64(&left, -1) == 0 {
+				close(all)
+			}
+		}))
+	}
+	limit := time.NewTimer(s.server.cfg.CloseWait)
+	defer limit.Stop()
+	select {
+	case <-all:
+	case <-limit.C:
+		s.server.log.Warn("what a session received was not handled in time", "sid", s.id)
+	}
 }
 
 // heartbeat is called when the session's deadline has come: for the next ping, or for the answer to the last.
 func (s *Session) heartbeat() {
 	s.mu.Lock()
 	if s.state.Load() == stateClosed {
+		s.mu.Unlock()
+		return
+	}
+	if s.held != nil {
+		s.server.wheel.schedule(&s.alarm, s.server.cfg.PingTimeout) // its answer may be waiting
 		s.mu.Unlock()
 		return
 	}
@@ -318,7 +339,7 @@ func (s *Session) heartbeat() {
 	s.pinged = true
 	if s.state.Load() == stateOpen {
 		s.queue.push(pingFrame, false)
-		s.wake(1)
+		s.wake()
 	}
 	s.server.wheel.schedule(&s.alarm, s.server.cfg.PingTimeout)
 	s.mu.Unlock()
@@ -346,14 +367,24 @@ func (s *Session) receive(kind byte, data []byte) bool {
 		s.end(reasonFailed, errHeartbeat) // in this revision the server pings
 	case packetClose:
 		s.end(reasonClosed, nil)
-	case packetUpgrade, packetNoop:
+	case packetOpen, packetUpgrade, packetNoop:
 	default:
 		return false
 	}
+	s.await()
 	return s.state.Load() != stateClosed
 }
 
 func (s *Session) emitText(data []byte) {
+	if s.state.Load() != stateOpen {
+		return
+	}
+	if s.server.cfg.Final(data) {
+		s.mu.Lock()
+		closers := s.closers
+		s.mu.Unlock()
+		s.settle(closers)
+	}
 	if s.state.Load() == stateOpen {
 		s.Emit("data", types.NewStringBuffer(append([]byte(nil), data...)))
 	}
@@ -362,5 +393,51 @@ func (s *Session) emitText(data []byte) {
 func (s *Session) emitBinary(data []byte) {
 	if s.state.Load() == stateOpen {
 		s.Emit("data", types.NewBytesBuffer(append([]byte(nil), data...)))
+	}
+}
+
+// Hold makes what the client sends wait from now on until Release, or the session's end: for a listener of "data" that
+// has to finish something before the next message. It calls Release at the latest when it gives up.
+func (s *Session) Hold() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held == nil && s.state.Load() != stateClosed {
+		s.held = make(chan struct{})
+	}
+}
+
+// Release ends Hold.
+func (s *Session) Release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.letIn()
+}
+
+// letIn is for holders of mu.
+func (s *Session) letIn() {
+	if s.held != nil {
+		close(s.held)
+		s.held = nil
+	}
+}
+
+// await returns when the client's next message may be handled.
+func (s *Session) await() {
+	s.mu.Lock()
+	held := s.held
+	s.mu.Unlock()
+	if held != nil {
+		<-held
+	}
+}
+
+// begin lets go out what was queued while the session was announced.
+func (s *Session) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unannounced = false
+	if s.state.Load() != stateClosed {
+		s.server.wheel.schedule(&s.alarm, s.server.cfg.PingInterval)
+		s.wake()
 	}
 }

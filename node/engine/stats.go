@@ -22,26 +22,22 @@ type Stats struct {
 	Refused uint64
 	// Frames, Bytes and Writes are of the WebSockets: how much went out, in how many calls of the kernel.
 	Frames, Bytes, Writes uint64
-	// Backlog is how many frames wait for clients that keep up; Paced counts how often Pace held its caller.
-	Backlog int64
-	Paced   uint64
 }
 
 type counters struct {
-	opened, upgraded, slowConsumers, volatileDropped, refused, paced atomic.Uint64
+	opened, upgraded, slowConsumers, volatileDropped, refused atomic.Uint64
 }
 
 // Stats returns the current figures.
 func (s *Server) Stats() Stats {
 	out := Stats{
 		Opened: s.count.opened.Load(), Upgraded: s.count.upgraded.Load(), SlowConsumers: s.count.slowConsumers.Load(),
-		VolatileDropped: s.count.volatileDropped.Load(), Refused: s.count.refused.Load(), Paced: s.count.paced.Load(),
-		Backlog: s.backlog(),
+		VolatileDropped: s.count.volatileDropped.Load(), Refused: s.count.refused.Load(),
 	}
 	for _, w := range s.writers {
-		out.Frames += w.frames.Load()
-		out.Bytes += w.bytes.Load()
-		out.Writes += w.writes.Load()
+		out.Frames += w.sent.frames.Load()
+		out.Bytes += w.sent.bytes.Load()
+		out.Writes += w.sent.writes.Load()
 	}
 	s.mu.Lock()
 	out.Closed = maps.Clone(s.closed)

@@ -63,7 +63,7 @@ func (s *Session) readUpgrade(c *conn) {
 	defer s.abandon(c)
 	err := c.read(s.server.cfg.MaxPayload, func(op ws.OpCode, payload []byte) bool {
 		if s.carriedBy(c) {
-			return s.message(c, op, payload)
+			return s.message(op, payload)
 		}
 		return s.change(c, op, payload)
 	})
@@ -114,7 +114,7 @@ func (s *Session) complete(c *conn) bool {
 		s.queue.push(newCloseFrame(statusNormal), false)
 	}
 	if !s.queue.empty() {
-		s.wake(1)
+		s.wake()
 	}
 	s.mu.Unlock()
 	s.server.count.upgraded.Add(1)

@@ -65,12 +65,12 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 
 // read receives from the session's WebSocket until it ends.
 func (s *Session) read(c *conn) {
-	err := c.read(s.server.cfg.MaxPayload, func(op ws.OpCode, payload []byte) bool { return s.message(c, op, payload) })
+	err := c.read(s.server.cfg.MaxPayload, func(op ws.OpCode, payload []byte) bool { return s.message(op, payload) })
 	s.ended(c, err)
 }
 
 // message handles one message or control frame. It reports whether reading goes on.
-func (s *Session) message(c *conn, op ws.OpCode, payload []byte) bool {
+func (s *Session) message(op ws.OpCode, payload []byte) bool {
 	switch op {
 	case ws.OpText:
 		if len(payload) == 0 || !s.receive(payload[0], payload[1:]) {
@@ -79,10 +79,11 @@ func (s *Session) message(c *conn, op ws.OpCode, payload []byte) bool {
 		}
 	case ws.OpBinary:
 		s.emitBinary(payload)
+		s.await()
 	case ws.OpPing:
 		s.control(append(appendHeader(nil, framePong, len(payload)), payload...))
 	case ws.OpClose:
-		return s.closedByClient(c, payload)
+		return s.closedByClient(payload)
 	default:
 	}
 	return s.state.Load() != stateClosed
@@ -92,25 +93,33 @@ func (s *Session) message(c *conn, op ws.OpCode, payload []byte) bool {
 func (s *Session) control(frame []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state.Load() == stateOpen {
-		s.queue.push(frame, true) // a client that pings and does not read is slow
-		s.wake(1)
+	if s.state.Load() == stateOpen && !s.isSlow() { // who pings and does not read gets no answer
+		s.queue.push(frame, true)
+		s.wake()
 	}
 }
 
-// closedByClient answers a close frame, if it is not itself the answer, and ends the connection.
-func (s *Session) closedByClient(c *conn, payload []byte) bool {
+// closedByClient ends the session: a client that closes first is answered, behind what waits for it, before it is let go.
+func (s *Session) closedByClient(payload []byte) bool {
+	status := payload[:min(len(payload), 2)]
+	answer := append(appendHeader(nil, frameClose, len(status)), status...)
 	s.mu.Lock()
-	answer := s.state.Load() == stateOpen && s.ws == c && !c.scheduled && !c.blocked
-	if answer {
-		c.scheduled = true // nobody else writes any more
+	if s.state.Load() != stateOpen {
+		s.mu.Unlock()
+		s.end(reasonClosed, nil)
+		return false
 	}
+	s.hangup = true
 	s.mu.Unlock()
-	if answer {
-		_ = c.write(append(appendHeader(nil, frameClose, min(len(payload), 2)), payload[:min(len(payload), 2)]...), time.Second)
+	s.closeWith(answer, reasonClosed)
+	return true
+}
+
+// hungUp ends the session if its client has closed. For holders of mu, with nothing left to send.
+func (s *Session) hungUp() {
+	if s.hangup {
+		s.server.spawn(func() { s.end(reasonClosed, nil) })
 	}
-	s.end(reasonClosed, nil)
-	return false
 }
 
 // fail closes the session for a fault of its client.

@@ -20,27 +20,16 @@ const (
 
 // writer sends what waits for its sessions, one after the other.
 type writer struct {
-	server *Server
-
-	mu          sync.Mutex
-	ready       []*Session // mu: each at most once
-	wake        chan struct{}
-	backlog     atomic.Int64 // frames that wait for clients that keep up
-	frames      atomic.Uint64
-	bytes       atomic.Uint64
-	writes      atomic.Uint64
-	scratch     []byte // of run's goroutine, as the rest
-	attempt     func(fd uintptr) bool
-	attempted   []byte
-	attemptSent int
-	attemptErr  error
+	mu    sync.Mutex
+	ready []*Session // mu: each at most once
+	wake  chan struct{}
+	sent  tally
 }
 
-func newWriter(s *Server) *writer {
-	w := &writer{server: s, wake: make(chan struct{}, 1), scratch: make([]byte, 0, scratchSize)}
-	w.attempt = w.tryOnce // made once, since each making allocates
-	return w
-}
+// tally counts what went out.
+type tally struct{ frames, bytes, writes atomic.Uint64 }
+
+func newWriter() *writer { return &writer{wake: make(chan struct{}, 1)} }
 
 // push adds a session that has something to send. Its lock is held, and its scheduled flag set.
 func (w *writer) push(s *Session) {
@@ -60,6 +49,7 @@ func (w *writer) push(s *Session) {
 // load, and delays nothing when there is none.
 func (w *writer) run(ctx context.Context) {
 	var turn []*Session
+	sender := newSender()
 	for {
 		select {
 		case <-ctx.Done():
@@ -70,153 +60,181 @@ func (w *writer) run(ctx context.Context) {
 		turn, w.ready = w.ready, turn[:0]
 		w.mu.Unlock()
 		for i, s := range turn {
-			w.serve(s)
+			sender.serve(s, false)
 			turn[i] = nil
 		}
 	}
 }
 
-// serve sends what waits for a session, as much as one turn may.
-func (w *writer) serve(s *Session) {
+// sender writes to sessions without waiting, one at a time.
+type sender struct {
+	scratch []byte
+	attempt func(fd uintptr) bool
+	// What is written by attempt, and what came of it.
+	chunk []byte
+	n     int
+	err   error
+}
+
+func newSender() *sender {
+	d := &sender{scratch: make([]byte, 0, scratchSize)}
+	d.attempt = d.tryOnce // made once, since each making allocates
+	return d
+}
+
+// help writes what waits for a session whose writing flag the caller has set.
+func (s *Server) help(session *Session) {
+	d := s.helpers.Get().(*sender) //nolint:forcetypeassert // the pool's own
+	defer s.helpers.Put(d)
+	d.serve(session, true)
+}
+
+// serve sends what waits for a session, as much as one turn may. A helper has not taken it from its writer's list.
+func (d *sender) serve(s *Session, helper bool) {
 	for sent := 0; ; {
-		chunk := w.next(s, sent)
+		chunk := d.next(s, sent, helper)
 		if chunk == nil {
 			return
 		}
-		n, err := w.try(s.ws, chunk)
-		sent += n
-		if !w.done(s, n, err) {
+		d.try(s.ws, chunk)
+		sent += d.n
+		if !d.done(s) {
 			return
 		}
 	}
 }
 
 // next returns what to send now; nil if the turn is over.
-func (w *writer) next(s *Session, sent int) []byte {
+func (d *sender) next(s *Session, sent int, helper bool) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.ws
+	if s.state.Load() == stateClosed {
+		return nil
+	}
+	mine := helper || sent > 0
+	if !mine && (c.writing || c.blocked) {
+		c.scheduled = false // whoever writes goes on with what is there
+		return nil
+	}
+	c.writing = true
+	if !helper {
+		c.scheduled = false
+	}
+	switch {
+	case s.queue.empty():
+		c.writing = false
+		s.hungUp()
+		return nil
+	case sent >= turnBytes:
+		c.writing = false
+		s.wake()
+		return nil
+	case len(s.queue.front()) >= scratchSize:
+		return s.queue.front()
+	}
+	return s.queue.gather(d.scratch)
+}
+
+// try hands the kernel as much as it takes at once. The error is EAGAIN if that is not everything.
+func (d *sender) try(c *conn, chunk []byte) {
+	d.n, d.err = 0, syscall.EAGAIN
+	if c.raw == nil {
+		return
+	}
+	d.chunk = chunk
+	err := c.raw.Write(d.attempt)
+	d.chunk = nil
+	if err != nil {
+		d.err = err
+	}
+	if d.err == nil && d.n < len(chunk) {
+		d.err = syscall.EAGAIN
+	}
+}
+
+func (d *sender) tryOnce(fd uintptr) bool {
+	for {
+		d.n, d.err = syscall.Write(int(fd), d.chunk)
+		if !errors.Is(d.err, syscall.EINTR) {
+			d.n = max(d.n, 0)
+			return true
+		}
+	}
+}
+
+// done notes what a write has done, and reports whether the turn goes on.
+func (d *sender) done(s *Session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Load() == stateClosed {
+		return false
+	}
+	s.noteSent(d.n)
+	switch {
+	case d.err == nil:
+		return true
+	case errors.Is(d.err, syscall.EAGAIN):
+		s.ws.writing, s.ws.blocked = false, true
+		s.server.spawn(s.writeWaiting)
+	default:
+		err := d.err
+		s.server.spawn(func() { s.end(reasonFailed, err) })
+	}
+	return false
+}
+
+// noteSent takes n bytes off the queue and counts them. For holders of mu.
+func (s *Session) noteSent(n int) {
+	if n == 0 {
+		return
+	}
+	sent := &s.ws.writer.sent
+	sent.frames.Add(uint64(s.queue.taken(n)))
+	sent.bytes.Add(uint64(n))
+	sent.writes.Add(1)
+}
+
+// writeWaiting sends what waits at the pace of a client that does not take it at once, until there is nothing left.
+func (s *Session) writeWaiting() {
+	scratch := make([]byte, 0, scratchSize/4)
+	for {
+		chunk := s.waitingChunk(scratch)
+		if chunk == nil {
+			return
+		}
+		if err := s.ws.net.SetWriteDeadline(time.Now().Add(s.server.cfg.StallTimeout)); err != nil {
+			s.end(reasonFailed, err)
+			return
+		}
+		n, err := s.ws.net.Write(chunk)
+		if !s.progressed(n, err) {
+			return
+		}
+	}
+}
+
+// waitingChunk returns what to write next; nil if the session is the writers' again, or has ended.
+func (s *Session) waitingChunk(scratch []byte) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.state.Load() == stateClosed:
 		return nil
 	case s.queue.empty():
-		s.ws.scheduled = false
+		s.ws.blocked = false
+		s.hungUp()
 		return nil
-	case sent >= turnBytes:
-		w.push(s)
-		return nil
-	case len(s.queue.front()) >= scratchSize:
-		return s.queue.front()
 	}
-	return s.queue.gather(w.scratch)
-}
-
-// done notes what a write has done, and reports whether the turn goes on.
-func (w *writer) done(s *Session, n int, err error) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state.Load() == stateClosed {
-		return false
-	}
-	if n > 0 {
-		w.note(s, n)
-	}
-	switch {
-	case err == nil:
-		return true
-	case errors.Is(err, syscall.EAGAIN):
-		w.block(s)
-	default:
-		s.server.spawn(func() { s.end(reasonFailed, err) })
-	}
-	return false
-}
-
-// try hands the kernel as much as it takes at once. The error is EAGAIN if that is not everything.
-func (w *writer) try(c *conn, chunk []byte) (int, error) {
-	if c.raw == nil {
-		return 0, syscall.EAGAIN
-	}
-	w.attempted = chunk
-	err := c.raw.Write(w.attempt)
-	w.attempted = nil
-	if err == nil {
-		err = w.attemptErr
-	}
-	if err == nil && w.attemptSent < len(chunk) {
-		err = syscall.EAGAIN
-	}
-	return w.attemptSent, err
-}
-
-func (w *writer) tryOnce(fd uintptr) bool {
-	w.attemptSent = 0
-	for {
-		w.attemptSent, w.attemptErr = syscall.Write(int(fd), w.attempted)
-		if !errors.Is(w.attemptErr, syscall.EINTR) {
-			w.attemptSent = max(w.attemptSent, 0)
-			return true
-		}
-	}
-}
-
-// note takes n bytes off the queue and counts them. For holders of the session's lock.
-func (w *writer) note(s *Session, n int) {
-	frames := s.queue.taken(n)
-	w.frames.Add(uint64(frames))
-	w.bytes.Add(uint64(n))
-	w.writes.Add(1)
-	counted := min(frames, s.ws.counted)
-	s.ws.counted -= counted
-	w.backlog.Add(-int64(counted))
-}
-
-// uncount takes a session's frames out of the backlog. For holders of the session's lock.
-func (w *writer) uncount(c *conn) {
-	w.backlog.Add(-int64(c.counted))
-	c.counted = 0
-}
-
-// block gives a session whose client does not take what there is to a goroutine of its own. For holders of its lock.
-func (w *writer) block(s *Session) {
-	s.ws.blocked = true
-	w.uncount(s.ws)
-	s.server.spawn(func() { w.wait(s) })
-}
-
-// wait sends what waits for a session at its client's pace, until there is nothing left.
-func (w *writer) wait(s *Session) {
-	scratch := make([]byte, 0, scratchSize/4)
-	for {
-		s.mu.Lock()
-		c := s.ws
-		if s.state.Load() == stateClosed {
-			s.mu.Unlock()
-			return
-		}
-		if s.queue.empty() {
-			c.blocked, c.scheduled = false, false
-			s.mu.Unlock()
-			return
-		}
-		chunk := s.queue.gather(scratch[:0])
-		s.mu.Unlock()
-		if err := c.net.SetWriteDeadline(time.Now().Add(s.server.cfg.StallTimeout)); err != nil {
-			s.end(reasonFailed, err)
-			return
-		}
-		n, err := c.net.Write(chunk)
-		if !w.progressed(s, n, err) {
-			return
-		}
-	}
+	return s.queue.gather(scratch)
 }
 
 // progressed notes what a write that waited has done, and reports whether to go on.
-func (w *writer) progressed(s *Session, n int, err error) bool {
+func (s *Session) progressed(n int, err error) bool {
 	s.mu.Lock()
 	open := s.state.Load() != stateClosed
-	if open && n > 0 {
-		w.note(s, n)
+	if open {
+		s.noteSent(n)
 	}
 	s.mu.Unlock()
 	switch {
