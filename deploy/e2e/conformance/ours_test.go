@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/zishang520/socket.io/servers/socket/v3"
 
 	"github.com/teloo/realtime-gateway/node/engine"
 )
@@ -21,6 +22,7 @@ func (h *host) newOurs(t *testing.T) *engine.Server {
 	cfg.PingInterval, cfg.PingTimeout, cfg.UpgradeTimeout = h.PingInterval, h.PingTimeout, h.UpgradeTimeout
 	cfg.MaxPayload = h.MaxPayload
 	cfg.AllowOrigin = func(r *http.Request) bool { return r.Header.Get("Origin") != foreignOrigin }
+	cfg.Final = func(message []byte) bool { return len(message) > 0 && message[0] == '1' } // Socket.IO's DISCONNECT
 	if h.StallTimeout > 0 {
 		cfg.StallTimeout = h.StallTimeout
 	}
@@ -55,6 +57,12 @@ func (h *host) serveOurs(t *testing.T) {
 	h.echo(raw, raw)
 	bound := h.newOurs(t)
 	io := h.newSocketServer()
+	// As the gateway does: what follows a CONNECT waits until that has been decided.
+	io.Use(func(s *socket.Socket, next func(*socket.ExtendedError)) {
+		s.Conn().(*engine.Session).Hold()
+		next(nil)
+	})
+	_ = io.On("connection", func(args ...any) { args[0].(*socket.Socket).Conn().(*engine.Session).Release() })
 	h.bind(bound, bound, io)
 	h.stops = append([]func(){func() { io.Close(nil) }}, h.stops...)
 }

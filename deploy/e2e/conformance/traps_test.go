@@ -49,6 +49,11 @@ func TestEventsBeforeACloseAreHandledBeforeIt(t *testing.T) {
 			_ = w.CloseWrite()
 			go w.end()
 		},
+		"Socket.IO's own goodbye, together": func(s *server, tag string) {
+			w := s.connectWS(tag)
+			w.write(join(frames, textFrame(disconnectPacket), closeFrame(closeNormal)))
+			go w.end()
+		},
 		"a close packet by polling": func(s *server, tag string) {
 			p := s.connectPoll(tag)
 			p.push(strings.Join(events(each), separator))
