@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -32,7 +31,7 @@ func (h *host) newOurs(t *testing.T) *engine.Server {
 	if h.MaxQueueBytes > 0 {
 		cfg.MaxQueueBytes = h.MaxQueueBytes
 	}
-	server, err := engine.New(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	server, err := engine.New(cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
