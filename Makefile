@@ -9,7 +9,7 @@ WEB_FILES := $(shell find api/web -type f -not -path '*/node_modules/*' -not -pa
 FUZZTIME ?= 20s
 BENCHTIME ?= 2s
 
-.PHONY: help run build web test install lint unit e2e chaos chaos-short bench microbench fuzz clean
+.PHONY: help run build web test install lint unit e2e conformance soak chaos chaos-short bench microbench fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,18 @@ unit: ## unit and integration tests with the race detector; coverage of the pack
 
 e2e: build ## real nodes, Redis, HAProxy, official Socket.IO clients and a browser
 	cd deploy/e2e && npm ci --no-audit --no-fund && npm test
+
+CONFORMANCE = go test -count=1 ./deploy/e2e/conformance
+
+conformance: ## the Engine.IO v4 suite and the life cycle of connections, on the gateway's engine and on Node's
+	cd deploy/e2e && npm ci --no-audit --no-fund
+	$(CONFORMANCE) -timeout 5m -engine=ours $(ARGS)
+	$(CONFORMANCE) -timeout 5m -engine=node $(ARGS)
+
+SOAK ?= 100000
+
+soak: ## SOAK connections of all kinds: goroutines, files and heap are back at the start
+	$(CONFORMANCE) -timeout 30m -v -run TestNothingLeaks -engine=ours -soak $(SOAK) $(ARGS)
 
 LEDGER = cd deploy/e2e && npm ci --no-audit --no-fund && cd ../.. && go run ./deploy/e2e/ledger
 

@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -61,7 +62,7 @@ func TestFramesInSmallPieces(t *testing.T) {
 }
 
 func TestFaultyFrames(t *testing.T) {
-	s := start(t, nil)
+	s := start(t, func(set *setup) { set.CloseGrace = 300 * time.Millisecond })
 	code := func(n uint16) []byte { return frame(true, opClose, binary.BigEndian.AppendUint16(nil, n)) }
 	for name, c := range map[string]struct {
 		data []byte

@@ -146,9 +146,6 @@ func (h *host) onSocket(s *socket.Socket) {
 	if h.setup.onSocket != nil {
 		h.setup.onSocket(s)
 	}
-	if h.forget {
-		return
-	}
 	tag, _ := s.Handshake().Auth["tag"].(string)
 	seen := h.connected(tag, s)
 	_ = s.On("count", func(...any) { h.count(seen) })
@@ -164,6 +161,7 @@ func (h *host) onSocket(s *socket.Socket) {
 		reason, _ := args[0].(string)
 		seen.Disconnects = append(seen.Disconnects, reason)
 	})
+	_ = s.Emit("ready")
 }
 
 // waitForQueue makes a session that can wait report its end only after what was received before has been handled.
@@ -175,7 +173,7 @@ func waitForQueue(s *socket.Socket) {
 	session.OnClosing(func(done func()) {
 		once := sync.OnceFunc(done)
 		_ = s.Once("disconnect", func(...any) { once() }) // its queue takes no more then
-		s.Enqueue(func() { s.Enqueue(once) }) // an event passes the queue twice
+		s.Enqueue(func() { s.Enqueue(once) })             // an event passes the queue twice
 		if !s.Connected() {
 			once()
 		}
@@ -188,8 +186,11 @@ func (h *host) connected(tag string, s *socket.Socket) *socketSeen {
 	seen := h.sockets[tag]
 	if seen == nil {
 		seen = &socketSeen{}
-		h.sockets[tag] = seen
 	}
+	if h.forget {
+		return seen
+	}
+	h.sockets[tag] = seen
 	seen.Connects++
 	h.live[tag] = append(h.live[tag], s)
 	return seen

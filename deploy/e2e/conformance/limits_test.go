@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const smallPayload = 1000
+const smallPayload = 1024
 
 func small(set *setup) { set.MaxPayload = smallPayload }
 

@@ -1,56 +1,69 @@
 package conformance
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
-	engine "github.com/teloo/realtime-gateway/node/engine"
+	"github.com/teloo/realtime-gateway/node/engine"
+	"github.com/teloo/realtime-gateway/node/taskqueue"
 )
 
-// serveOurs serves the gateway's own engine.
-func (h *host) serveOurs(t *testing.T) {
-	raw := h.ourEngine(t)
-	h.echo(raw, raw)
-	opts := socket.DefaultServerOptions()
-	opts.SetConnectTimeout(h.ConnectTimeout)
-	under := h.ourEngine(t)
-	io := socket.NewServer(nil, opts)
-	// As the gateway does: what follows a CONNECT waits until that is decided.
-	io.Use(func(s *socket.Socket, next func(*socket.ExtendedError)) {
-		s.Conn().(*engine.Session).Hold()
-		next(nil)
-	})
-	_ = io.On("connection", func(args ...any) { args[0].(*socket.Socket).Conn().(*engine.Session).Release() })
-	h.bind(under, under, io)
-}
-
-func (h *host) ourEngine(t *testing.T) *engine.Server {
+// newOurs starts an engine of the gateway's own.
+func (h *host) newOurs(t *testing.T) *engine.Server {
+	t.Helper()
 	cfg := engine.DefaultConfig()
 	cfg.NodeName = "conformance"
 	cfg.PingInterval, cfg.PingTimeout, cfg.UpgradeTimeout = h.PingInterval, h.PingTimeout, h.UpgradeTimeout
 	cfg.MaxPayload = h.MaxPayload
-	cfg.StallTimeout = cmp.Or(h.StallTimeout, cfg.StallTimeout)
-	cfg.CloseGrace = cmp.Or(h.CloseGrace, cfg.CloseGrace)
-	cfg.MaxQueueBytes = cmp.Or(h.MaxQueueBytes, cfg.MaxQueueBytes)
+	cfg.AllowOrigin = func(r *http.Request) bool { return r.Header.Get("Origin") != foreignOrigin }
 	cfg.Final = func(message []byte) bool { return len(message) > 0 && message[0] == '1' } // Socket.IO's DISCONNECT
-	cfg.AllowOrigin = func(r *http.Request) bool {
-		origin := r.Header.Get("Origin")
-		return origin == "" || origin == allowedOrigin
+	if h.StallTimeout > 0 {
+		cfg.StallTimeout = h.StallTimeout
 	}
-	s, err := engine.New(cfg, slog.New(slog.DiscardHandler))
+	if h.CloseGrace > 0 {
+		cfg.CloseGrace = h.CloseGrace
+	}
+	if h.MaxQueueBytes > 0 {
+		cfg.MaxQueueBytes = h.MaxQueueBytes
+	}
+	server, err := engine.New(cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
+	go func() { ended <- server.Run(ctx) }()
 	h.stops = append(h.stops, func() {
 		cancel()
-		require.NoError(t, <-ended)
+		if err := <-ended; err != nil {
+			t.Error("the engine's Run:", err)
+		}
 	})
-	return s
+	for serving := false; !serving; {
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		serving = w.Code != http.StatusServiceUnavailable
+	}
+	return server
+}
+
+func (h *host) serveOurs(t *testing.T) {
+	t.Helper()
+	raw := h.newOurs(t)
+	h.echo(raw, raw)
+	bound := h.newOurs(t)
+	io := h.newSocketServer()
+	// As the gateway does: what follows a CONNECT waits until that has been decided.
+	io.Use(func(s *socket.Socket, next func(*socket.ExtendedError)) {
+		taskqueue.Trim(s)
+		s.Conn().(*engine.Session).Hold()
+		next(nil)
+	})
+	_ = io.On("connection", func(args ...any) { args[0].(*socket.Socket).Conn().(*engine.Session).Release() })
+	h.bind(bound, bound, io)
+	h.stops = append([]func(){func() { io.Close(nil) }}, h.stops...)
 }

@@ -94,6 +94,7 @@ io.on('connection', (socket) => {
     socket.disconnect(true);
   });
   socket.on('disconnect', (reason) => seen.disconnects.push(reason));
+  socket.emit('ready');
 });
 engine.attach(http, { path: '/engine.io', destroyUpgrade: false });
 

@@ -39,6 +39,9 @@ const (
 	socketPoll = "/socket.io/?EIO=4&transport=polling"
 )
 
+// ready is the event by which the server says that it listens to a socket's events.
+const ready = `42["ready"]`
+
 // wsConn is a WebSocket client that sends exactly the bytes it is told to.
 type wsConn struct {
 	*net.TCPConn
@@ -129,6 +132,7 @@ func (s *server) connectWS(tag string) *wsConn {
 	opened(s.t, w.text())
 	w.send(`40{"tag":"` + tag + `"}`)
 	require.Contains(s.t, w.text(), `40{"sid":`)
+	require.Equal(s.t, ready, w.text())
 	return w
 }
 
