@@ -138,8 +138,8 @@ func (f *fleet) tell(id int, command map[string]any) error {
 
 // report is one line of a worker.
 type report struct {
-	T         int64  `json:"t"`
-	Received  []int  `json:"rx"`
+	T         int64  `json:"t"`  // unix ms, of what is not a receipt
+	Received  []int  `json:"rx"` // of each receipt: client, number, kind, unix ms
 	Event     string `json:"ev"`
 	Client    int    `json:"c"`
 	Recovered bool   `json:"recovered"`
@@ -164,9 +164,9 @@ func (f *fleet) listen(from io.Reader) {
 func (f *fleet) note(r report) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i := 0; i+2 < len(r.Received); i += 3 {
+	for i := 0; i+3 < len(r.Received); i += 4 {
 		c := f.records[r.Received[i]]
-		c.receipts = append(c.receipts, receipt{n: r.Received[i+1], kind: r.Received[i+2], at: r.T})
+		c.receipts = append(c.receipts, receipt{n: r.Received[i+1], kind: r.Received[i+2], at: int64(r.Received[i+3])})
 	}
 	if r.Event == "" {
 		return

@@ -51,7 +51,7 @@ func faults() []fault {
 		flush{},
 		&identity{},
 		lagging{},
-		aofCut{},
+		&aofCut{},
 		clientKill{},
 		outOfMemory{},
 		readOnly{},
