@@ -29,6 +29,7 @@ type about struct {
 	load      load           // zero: the ordinary one
 	options   map[string]any // of the official client; nil: the ordinary ones
 	relay     bool           // gossip goes through the relay
+	logDelay  bool           // a node's reading of the log can be held back
 }
 
 // unchecked is for faults that forbid nothing of their own.

@@ -124,7 +124,8 @@ func (s *scene) begin(ctx context.Context, dir string, seed uint64) error {
 	}
 	var err error
 	s.cluster, err = startCluster(ctx, clusterPlan{
-		dir: dir, binary: s.set.gateway, haproxy: s.set.haproxy, nodes: s.set.nodes, people: s.world.people, relay: s.about.relay,
+		dir: dir, binary: s.set.gateway, haproxy: s.set.haproxy, nodes: s.set.nodes, people: s.world.people,
+		relay: s.about.relay, logDelay: s.about.logDelay,
 	})
 	if err != nil {
 		return err
