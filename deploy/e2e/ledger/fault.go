@@ -47,7 +47,7 @@ func faults() []fault {
 		cuts{},
 		redisRestart{},
 		redisAway{},
-		freeze{},
+		&freeze{},
 		&gossipBlock{},
 		flush{},
 		&identity{},

@@ -43,6 +43,7 @@ type scene struct {
 	skip    map[int]bool     // clients that the fault judges itself
 	excused func(n int) bool // events that the fault took from Redis
 	notes   []string         // for the report
+	wrong   []string         // what the fault found while it was injected
 
 	mu    sync.Mutex
 	marks []mark // guarded by mu
@@ -65,6 +66,11 @@ func (s *scene) mark(what string) {
 func (s *scene) notef(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
 	s.set.progress("  "+format, args...)
+}
+
+// wrongf fails the run, which goes on.
+func (s *scene) wrongf(format string, args ...any) {
+	s.wrong = append(s.wrong, fmt.Sprintf(format, args...))
 }
 
 // settings are what the flags say.
@@ -105,7 +111,7 @@ func play(ctx context.Context, f fault, set settings, seed uint64) (r *result) {
 	}
 	s.set.progress("  everything written, all clients at rest")
 	s.judge(ctx, r)
-	for _, failure := range f.check(ctx, s, r) {
+	for _, failure := range append(s.wrong, f.check(ctx, s, r)...) {
 		r.failf("%s", failure)
 	}
 	// Clients' troubles last: there may be many.
