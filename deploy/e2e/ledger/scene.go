@@ -26,6 +26,9 @@ const (
 
 var (
 	ordinaryLoad = load{rate: 30, pulse: 250 * time.Millisecond}
+	// Enough for batches, and for the other nodes to wait for a dead one's entries; most events are for one user, since the
+	// clients share the machine.
+	heavyLoad = load{rate: 360, single: 340, burst: 12, pulse: 250 * time.Millisecond}
 	// As a page would have them that wants to be back soon.
 	ordinaryOptions = map[string]any{"reconnectionDelay": 200, "reconnectionDelayMax": 2000, "timeout": 20000}
 )
