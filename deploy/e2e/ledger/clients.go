@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,10 +51,14 @@ func (r *record) node() string {
 	return r.sessions[len(r.sessions)-1].node
 }
 
-// fleet is the clients, in a few Node processes.
+// fleet is the clients, in a few Node processes, or light ones in this.
 type fleet struct {
 	workers []*worker
 	per     int
+
+	lights  []*light
+	running sync.WaitGroup     // the light ones
+	cancel  context.CancelFunc // of them; nil: there are none
 
 	mu      sync.Mutex
 	records []*record // guarded by mu, by person
@@ -236,6 +241,10 @@ func (f *fleet) complaints() string {
 // stop ends the workers and waits for their last reports.
 func (f *fleet) stop() error {
 	var errs []error
+	if f.cancel != nil {
+		f.cancel()
+		f.running.Wait()
+	}
 	for _, w := range f.workers {
 		w.process.mayEnd.Store(true)
 		_ = w.tell(map[string]any{"cmd": "end"})

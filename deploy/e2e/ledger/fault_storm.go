@@ -14,6 +14,10 @@ const (
 	stormClients = 5000
 	// Redis commands that a recovering client may cost.
 	stormCommands = 5
+	// The last client has to be back by then.
+	stormBack = 5 * time.Second
+	// What returns cost Redis is not all done when the last client is served: presence is written in batches.
+	stormAfter = time.Second
 )
 
 // storm is a load balancer that restarts: everybody is dropped at once and comes back within 5 s.
@@ -24,8 +28,10 @@ type storm struct {
 
 func (*storm) about() about {
 	return about{
-		name: "storm", text: "5,000 clients dropped at once and back within 5 s, at few Redis commands each",
-		allRecovered: true, clients: stormClients, wsOnly: true, perWorker: 1250,
+		name: "storm",
+		text: "5,000 clients, light ones in Go instead of the official ones, dropped at once and back within 5 s, " +
+			"at under 5 Redis commands each",
+		allRecovered: true, clients: stormClients, light: true,
 		load: load{rate: 2, pulse: 3 * time.Second},
 		// The stock client's back-off, spread over 4 s.
 		options: map[string]any{"reconnectionDelay": 2000, "reconnectionDelayMax": 4000, "randomizationFactor": 1},
@@ -38,7 +44,7 @@ func (st *storm) inject(ctx context.Context, s *scene) error {
 	}
 	s.mark("everybody dropped")
 	dropped := time.Now().UnixMilli()
-	s.edge.cutAll()
+	s.fleet.drop()
 	gone := func() error {
 		if away := s.fleet.away(); away < stormClients/2 {
 			return fmt.Errorf("%w: only %d noticed", errUnwell, away)
@@ -51,6 +57,9 @@ func (st *storm) inject(ctx context.Context, s *scene) error {
 	if err := s.back(ctx, backBound); err != nil {
 		return err
 	}
+	if err := pause(ctx, stormAfter); err != nil {
+		return err
+	}
 	calls, err := s.redis.calls(ctx)
 	if err != nil {
 		return err
@@ -60,11 +69,20 @@ func (st *storm) inject(ctx context.Context, s *scene) error {
 	for _, name := range names {
 		st.commands += calls[name]
 	}
+	var each []int64
+	refusals := map[string]int{}
 	s.fleet.look(func(records []*record) {
 		for _, c := range records {
-			st.back = max(st.back, c.sessions[len(c.sessions)-1].up-dropped)
+			each = append(each, c.sessions[len(c.sessions)-1].ready-dropped)
+			for _, why := range c.refusals {
+				refusals[why]++
+			}
 		}
 	})
+	slices.Sort(each)
+	st.back = each[len(each)-1]
+	s.notef("half were back after %d ms, 90 %% after %d, 99 %% after %d; refused: %v", each[len(each)/2], each[len(each)*9/10],
+		each[len(each)*99/100], refusals)
 	s.notef("all were back after %d ms; Redis ran %d commands, %.2f per client", st.back, st.commands,
 		float64(st.commands)/stormClients)
 	for _, name := range names[:min(len(names), 10)] {
@@ -75,6 +93,9 @@ func (st *storm) inject(ctx context.Context, s *scene) error {
 
 func (st *storm) check(_ context.Context, _ *scene, r *result) []string {
 	var wrong []string
+	if st.back > stormBack.Milliseconds() {
+		wrong = append(wrong, fmt.Sprintf("the last client was back after %d ms", st.back))
+	}
 	if st.commands >= stormCommands*stormClients {
 		wrong = append(wrong, fmt.Sprintf("%d Redis commands for %d clients", st.commands, stormClients))
 	}

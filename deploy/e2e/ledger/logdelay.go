@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,7 +83,7 @@ func commands(up, down net.Conn, reads *atomic.Bool) {
 		size, err := down.Read(buffer)
 		if size > 0 {
 			if !reads.Load() {
-				text := append(tail, bytes.ToLower(buffer[:size])...)
+				text := slices.Concat(tail, bytes.ToLower(buffer[:size]))
 				reads.Store(bytes.Contains(text, xread))
 				tail = bytes.Clone(text[max(0, len(text)-len(xread)):])
 			}

@@ -126,7 +126,7 @@ func play(ctx context.Context, f fault, set settings, seed uint64) (r *result) {
 func (s *scene) begin(ctx context.Context, dir string, seed uint64) error {
 	clients := cmp.Or(s.about.clients, s.set.clients)
 	s.world = newWorld(clients)
-	if s.about.wsOnly {
+	if s.about.light {
 		for i := range s.world.people {
 			s.world.people[i].polling = false
 		}
@@ -143,14 +143,7 @@ func (s *scene) begin(ctx context.Context, dir string, seed uint64) error {
 	if err := s.grant(ctx); err != nil {
 		return err
 	}
-	options := maps.Clone(ordinaryOptions)
-	maps.Copy(options, s.about.options)
-	s.fleet, err = startFleet(fleetPlan{
-		dir: dir, script: s.set.worker, people: s.world.people, perWorker: cmp.Or(s.about.perWorker, 100),
-		url:     func(id int) string { return "http://" + s.edge.addr(id) },
-		options: options, spread: max(2*time.Second, time.Duration(clients)*5*time.Millisecond), begun: s.writer.begun,
-	})
-	if err != nil {
+	if err := s.startClients(dir); err != nil {
 		return err
 	}
 	if err := s.back(ctx, connectBound); err != nil {
@@ -158,6 +151,24 @@ func (s *scene) begin(ctx context.Context, dir string, seed uint64) error {
 	}
 	s.set.progress("  %d clients connected and subscribed", clients)
 	return nil
+}
+
+func (s *scene) startClients(dir string) error {
+	plan := fleetPlan{
+		dir: dir, script: s.set.worker, people: s.world.people, perWorker: 100,
+		url:     func(id int) string { return "http://" + s.edge.addr(id) },
+		options: maps.Clone(ordinaryOptions), begun: s.writer.begun,
+		spread: max(2*time.Second, time.Duration(len(s.world.people))*5*time.Millisecond),
+	}
+	maps.Copy(plan.options, s.about.options)
+	start := startFleet
+	if s.about.light {
+		plan.url = func(int) string { return "http://" + s.edge.upstream }
+		start = startLight
+	}
+	var err error
+	s.fleet, err = start(plan)
+	return err
 }
 
 // grant lets those enter their solicitudes whose tokens don't say so, as the Core API would.
@@ -237,16 +248,21 @@ func (s *scene) harm(ctx context.Context, f fault) error {
 // back waits until every client is connected and in its rooms.
 func (s *scene) back(ctx context.Context, bound time.Duration) error {
 	long := time.Now().Add(bound / 4)
-	return until(ctx, "all clients connected", bound, func() error {
-		if away := s.fleet.away(); away > 0 {
-			if time.Now().After(long) {
-				s.notef("%d clients are still away: %s", away, s.fleet.complaints())
-				long = time.Now().Add(bound)
-			}
-			return fmt.Errorf("%w: %d are not; %s", errUnwell, away, s.fleet.complaints())
+	err := until(ctx, "all clients connected", bound, func() error {
+		away := s.fleet.away()
+		if away == 0 {
+			return nil
 		}
-		return nil
+		if time.Now().After(long) {
+			s.notef("%d clients are still away: %s", away, s.fleet.complaints())
+			long = time.Now().Add(bound)
+		}
+		return fmt.Errorf("%w: %d are not", errUnwell, away)
 	})
+	if err != nil {
+		return fmt.Errorf("%w; %s", err, s.fleet.complaints())
+	}
+	return nil
 }
 
 // well waits until all nodes are ready and know each other, and notes how long that took.
