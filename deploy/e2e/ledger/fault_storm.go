@@ -60,15 +60,12 @@ func (st *storm) inject(ctx context.Context, s *scene) error {
 	if err := pause(ctx, stormAfter); err != nil {
 		return err
 	}
-	calls, err := s.redis.calls(ctx)
-	if err != nil {
-		return err
-	}
-	st.commands, st.back = 0, 0
-	names := slices.SortedFunc(maps.Keys(calls), func(a, b string) int { return calls[b] - calls[a] })
-	for _, name := range names {
-		st.commands += calls[name]
-	}
+	st.served(s, dropped)
+	return st.counted(ctx, s)
+}
+
+// served notes how long the clients were away.
+func (st *storm) served(s *scene, dropped int64) {
 	var each []int64
 	refusals := map[string]int{}
 	s.fleet.look(func(records []*record) {
@@ -81,10 +78,22 @@ func (st *storm) inject(ctx context.Context, s *scene) error {
 	})
 	slices.Sort(each)
 	st.back = each[len(each)-1]
-	s.notef("half were back after %d ms, 90 %% after %d, 99 %% after %d; refused: %v", each[len(each)/2], each[len(each)*9/10],
-		each[len(each)*99/100], refusals)
-	s.notef("all were back after %d ms; Redis ran %d commands, %.2f per client", st.back, st.commands,
-		float64(st.commands)/stormClients)
+	s.notef("half were back after %d ms, 90 %% after %d, all after %d; refused: %v", each[len(each)/2],
+		each[len(each)*9/10], st.back, refusals)
+}
+
+// counted notes what Redis has run.
+func (st *storm) counted(ctx context.Context, s *scene) error {
+	calls, err := s.redis.calls(ctx)
+	if err != nil {
+		return err
+	}
+	st.commands = 0
+	names := slices.SortedFunc(maps.Keys(calls), func(a, b string) int { return calls[b] - calls[a] })
+	for _, name := range names {
+		st.commands += calls[name]
+	}
+	s.notef("Redis ran %d commands, %.2f per client", st.commands, float64(st.commands)/stormClients)
 	for _, name := range names[:min(len(names), 10)] {
 		s.notef("  %s: %.2f per client", name, float64(calls[name])/stormClients)
 	}

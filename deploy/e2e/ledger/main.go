@@ -10,12 +10,15 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
 )
 
 func main() {
+	// What this process spends on itself, the nodes beside it do not have.
+	debug.SetGCPercent(400)
 	os.Exit(run())
 }
 
