@@ -63,7 +63,7 @@ soak: ## SOAK connections of all kinds: goroutines, files and heap are back at t
 
 LEDGER = cd deploy/e2e && npm ci --no-audit --no-fund && cd ../.. && go run ./deploy/e2e/ledger
 
-chaos: build ## every fault three times, 300 clients on 3 nodes: what was lost, repeated, reordered
+chaos: build ## every fault three times, 300 official clients on 3 nodes (the storm: 5,000 light ones): what was lost, repeated, reordered
 	$(LEDGER) -fault all -runs 3 -clients 300 -nodes 3 $(ARGS)
 
 chaos-short: build ## two of the faults, once, with 60 clients

@@ -108,6 +108,7 @@ func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event 
 	}
 	c.count.recovered.Add(1)
 	c.count.replayed.Add(uint64(len(missed)))
+	c.log.Debug("session recovered", "nsp", a.name, "offset", r.offset.String(), "position", c.position.String(), "replayed", len(missed))
 	return nil
 }
 

@@ -155,6 +155,9 @@ test('a kick that a client was away for is not missed', { timeout: 60_000 }, asy
   await withCluster({ nodes: 2, proxy: false }, async (cluster) => {
     const [dying, staying] = cluster.nodes;
     const client = await cluster.client({ on: dying, user: 'u', role: 'advisor', reconnection: false }).connect();
+    // Sessions are written in batches; one that is not there yet would not recover whether or not the kick is heeded.
+    const session = `{teloo}:session:${client.socket._pid}`;
+    await until('the session is written', async () => await cluster.redis.sendCommand(['EXISTS', session]) === 1);
     dying.process.mayEnd = true;
     dying.process.child.kill('SIGKILL');
     await until('the loss is noticed', () => !client.connected);

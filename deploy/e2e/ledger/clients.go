@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,10 +51,14 @@ func (r *record) node() string {
 	return r.sessions[len(r.sessions)-1].node
 }
 
-// fleet is the clients, in a few Node processes.
+// fleet is the clients, in a few Node processes, or light ones in this.
 type fleet struct {
 	workers []*worker
 	per     int
+
+	lights  []*light
+	running sync.WaitGroup     // the light ones
+	cancel  context.CancelFunc // of them; nil: there are none
 
 	mu      sync.Mutex
 	records []*record // guarded by mu, by person
@@ -138,8 +143,8 @@ func (f *fleet) tell(id int, command map[string]any) error {
 
 // report is one line of a worker.
 type report struct {
-	T         int64  `json:"t"`
-	Received  []int  `json:"rx"`
+	T         int64  `json:"t"`  // unix ms, of what is not a receipt
+	Received  []int  `json:"rx"` // of each receipt: client, number, kind, unix ms
 	Event     string `json:"ev"`
 	Client    int    `json:"c"`
 	Recovered bool   `json:"recovered"`
@@ -164,9 +169,9 @@ func (f *fleet) listen(from io.Reader) {
 func (f *fleet) note(r report) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i := 0; i+2 < len(r.Received); i += 3 {
+	for i := 0; i+3 < len(r.Received); i += 4 {
 		c := f.records[r.Received[i]]
-		c.receipts = append(c.receipts, receipt{n: r.Received[i+1], kind: r.Received[i+2], at: r.T})
+		c.receipts = append(c.receipts, receipt{n: r.Received[i+1], kind: r.Received[i+2], at: int64(r.Received[i+3])})
 	}
 	if r.Event == "" {
 		return
@@ -236,6 +241,10 @@ func (f *fleet) complaints() string {
 // stop ends the workers and waits for their last reports.
 func (f *fleet) stop() error {
 	var errs []error
+	if f.cancel != nil {
+		f.cancel()
+		f.running.Wait()
+	}
 	for _, w := range f.workers {
 		w.process.mayEnd.Store(true)
 		_ = w.tell(map[string]any{"cmd": "end"})

@@ -52,13 +52,14 @@ type clusterPlan struct {
 	nodes                int
 	people               []person
 	relay                bool
+	logDelay             bool // the nodes' reading of the log can be held back, and their logs tell who resumed where
 }
 
 // startCluster returns what it started also with an error, to be stopped.
 func startCluster(ctx context.Context, plan clusterPlan) (*cluster, error) {
 	c := &cluster{dir: plan.dir, binary: plan.binary}
 	var err error
-	if c.redis, err = startRedis(ctx, plan.dir, plan.nodes); err != nil {
+	if c.redis, err = startRedis(ctx, plan.dir, plan.nodes, plan.logDelay); err != nil {
 		return c, err
 	}
 	if err := c.prepareNodes(plan); err != nil {
@@ -102,6 +103,9 @@ func (c *cluster) prepareNodes(plan clusterPlan) error {
 	}
 	for i, n := range c.nodes {
 		n.env = c.environment(n, c.redis.addr(i), strings.Join(seeds, ","))
+		if plan.logDelay {
+			n.env = append(n.env, "LOG_LEVEL=debug")
+		}
 	}
 	var err error
 	if plan.relay {
@@ -113,7 +117,7 @@ func (c *cluster) prepareNodes(plan clusterPlan) error {
 func (c *cluster) environment(n *gateway, redisAddr, seeds string) []string {
 	host, port, _ := strings.Cut(redisAddr, ":")
 	return []string{
-		"ENVIRONMENT=development", "HOST=127.0.0.1", "PORT=" + strconv.Itoa(n.port), "LOG_LEVEL=info",
+		"ENVIRONMENT=development", "HOST=127.0.0.1", "PORT=" + strconv.Itoa(n.port),
 		"REDIS_HOST=" + host, "REDIS_PORT=" + port, "JWT_SECRET_KEY=" + secret, "JWT_ALGORITHM=HS256",
 		"NODE_NAME=" + n.name, "CLUSTER_BIND=" + loopback(n.gossip), "CLUSTER_ADVERTISE=" + loopback(n.heard),
 		"CLUSTER_SEEDS=" + seeds, "CLUSTER_SECRET=ledger-harness-secret-32-bytes-xx", "DRAIN_TIMEOUT=5s",

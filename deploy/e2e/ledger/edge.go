@@ -145,13 +145,6 @@ func (s *slot) cut(outage time.Duration) {
 
 const outage = 100 * time.Millisecond
 
-// cutAll cuts every client at once.
-func (e *edge) cutAll() {
-	for _, s := range e.slots {
-		s.cut(outage)
-	}
-}
-
 // harass cuts every client at random, each again and again after least to most, until ctx ends.
 func (e *edge) harass(ctx context.Context, least, most time.Duration) {
 	var all sync.WaitGroup

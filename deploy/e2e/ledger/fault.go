@@ -23,12 +23,12 @@ type about struct {
 	lossWithNotice bool // loss is allowed where the client was told `recovered: false`
 	logMayLose     bool // the log need not hold every event, only none twice or out of order
 
-	clients   int            // 0: as many as asked for
-	wsOnly    bool           // no client polls
-	perWorker int            // clients of one Node process; 0: 100
-	load      load           // zero: the ordinary one
-	options   map[string]any // of the official client; nil: the ordinary ones
-	relay     bool           // gossip goes through the relay
+	clients  int            // 0: as many as asked for
+	light    bool           // the clients are light ones, not official; none polls, and they go past the edge
+	load     load           // zero: the ordinary one
+	options  map[string]any // of the official client; nil: the ordinary ones
+	relay    bool           // gossip goes through the relay
+	logDelay bool           // a node's reading of the log can be held back
 }
 
 // unchecked is for faults that forbid nothing of their own.
@@ -46,12 +46,12 @@ func faults() []fault {
 		cuts{},
 		redisRestart{},
 		redisAway{},
-		freeze{},
+		&freeze{},
 		&gossipBlock{},
 		flush{},
 		&identity{},
 		lagging{},
-		aofCut{},
+		&aofCut{},
 		clientKill{},
 		outOfMemory{},
 		readOnly{},

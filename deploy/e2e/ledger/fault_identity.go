@@ -11,7 +11,6 @@ import (
 type identity struct {
 	groups map[string][]int // clients by what is done to them
 	begun  map[int]int      // events that had been begun when a client's session was ended
-	back   map[int]int      // and when it was given what it needs to come back
 	since  map[int]int      // sessions it had before
 }
 
@@ -35,7 +34,7 @@ func (*identity) about() about {
 }
 
 func (f *identity) inject(ctx context.Context, s *scene) error {
-	f.groups, f.begun, f.back, f.since = map[string][]int{}, map[int]int{}, map[int]int{}, map[int]int{}
+	f.groups, f.begun, f.since = map[string][]int{}, map[int]int{}, map[int]int{}
 	id := 0
 	for _, group := range []string{kicked, out, other, swapped, expired} {
 		for range groupSize {
@@ -101,12 +100,6 @@ func (f *identity) endSessions(ctx context.Context, s *scene) error {
 }
 
 func (f *identity) comeBack(_ context.Context, s *scene) error {
-	for id := range f.since {
-		f.back[id] = max(f.back[id], s.writer.begun())
-	}
-	for _, id := range f.groups[swapped] { // they need nothing more
-		f.back[id] = f.begun[id]
-	}
 	for _, id := range f.groups[out] {
 		if err := s.fleet.tell(id, map[string]any{"cmd": "login", "id": id}); err != nil {
 			return err
@@ -168,11 +161,6 @@ func (f *identity) checkOne(s *scene, group string, c *record, fail func(string,
 	}
 	first := c.sessions[f.since[id]]
 	before := c.sessions[f.since[id]-1]
-	for _, early := range c.receipts[before.ended:first.received] {
-		if group != kicked && early.n < f.back[id] {
-			fail("%s: client %d received %d, written before it could come back, and not yet greeted", group, id, early.n)
-		}
-	}
 	// With a good token of the same user after an expired one, the session may recover: it never was another's.
 	if first.recovered && group != expired {
 		fail("%s: client %d's old session recovered", group, id)

@@ -10,7 +10,7 @@ import (
 type killNode struct{}
 
 func (killNode) about() about {
-	return about{name: "kill-node", text: "kill -9 of a node under load, which comes back later", allRecovered: true}
+	return about{name: "kill-node", text: "kill -9 of a node under load, which comes back later", allRecovered: true, load: heavyLoad}
 }
 
 func (killNode) inject(ctx context.Context, s *scene) error {

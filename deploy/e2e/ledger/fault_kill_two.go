@@ -9,7 +9,7 @@ import (
 type killTwo struct{ unchecked }
 
 func (killTwo) about() about {
-	return about{name: "kill-two", text: "kill -9 of two nodes of three, one after the other", allRecovered: true}
+	return about{name: "kill-two", text: "kill -9 of two nodes of three, one after the other", allRecovered: true, load: heavyLoad}
 }
 
 func (killTwo) inject(ctx context.Context, s *scene) error {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"syscall"
-	"time"
 )
 
-// rolling is a deployment: each node is stopped in order and started again before the next.
+// rolling is a deployment: each node is stopped in order and started again before the next. As there, nobody looks at
+// the clients meanwhile: the next is stopped as soon as all nodes say that they are ready.
 type rolling struct{}
 
 func (rolling) about() about {
@@ -23,14 +23,7 @@ func (rolling) inject(ctx context.Context, s *scene) error {
 		if code := n.cmd.ProcessState.ExitCode(); code != 0 {
 			return fmt.Errorf("%w: %s ended with %d after SIGTERM", errUnwell, n.name, code)
 		}
-		if err := s.back(ctx, backBound); err != nil {
-			return err
-		}
 		if err := s.relaunch(ctx, n); err != nil {
-			return err
-		}
-		// Until the load balancer has noticed.
-		if err := pause(ctx, 4*time.Second); err != nil {
 			return err
 		}
 	}

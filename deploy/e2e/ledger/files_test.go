@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -160,4 +161,46 @@ func TestUntilGivesUpAndSaysWhy(t *testing.T) {
 	err := until(context.Background(), "the impossible", time.Millisecond, func() error { return errUnwell })
 	require.ErrorIs(t, err, errUnwell)
 	require.ErrorContains(t, err, "the impossible")
+}
+
+func TestOnlyTheLogsReaderIsHeldBack(t *testing.T) {
+	d, err := startLogDelay(echo(t))
+	require.NoError(t, err)
+	defer d.stop()
+	const hold = 300 * time.Millisecond
+	d.set(hold)
+	for command, held := range map[string]bool{
+		"*2\r\n$5\r\nxread\r\n$1\r\na\r\n": true, "*2\r\n$5\r\nXREAD\r\n$1\r\na\r\n": true,
+		"*2\r\n$10\r\nxreadgroup\r\n$1\r\na\r\n": false, "*1\r\n$4\r\nping\r\n": false,
+	} {
+		conn, err := net.Dial("tcp", d.addr())
+		require.NoError(t, err)
+		require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+		began := time.Now()
+		for _, piece := range []string{command[:9], command[9:]} {
+			_, err = conn.Write([]byte(piece))
+			require.NoError(t, err)
+		}
+		_, err = io.ReadFull(conn, make([]byte, len(command)))
+		require.NoError(t, err)
+		if held {
+			require.GreaterOrEqual(t, time.Since(began), hold, command)
+		} else {
+			require.Less(t, time.Since(began), hold, command)
+		}
+		require.NoError(t, conn.Close())
+	}
+}
+
+func TestResumesAheadOfTheReaderAreFoundInALog(t *testing.T) {
+	path := t.TempDir() + "/gw.log"
+	line := func(offset, position string) string {
+		return `{"level":"DEBUG","msg":"session recovered","nsp":"/","offset":"` + offset + `","position":"` + position + `","replayed":0}` + "\n"
+	}
+	text := line("5-0", "5-0") + line("5-1", "5-0") + `{"msg":"other"}` + "\n" + line("900-0", "200-7") + line("10-0", "9-0") + line("9-0", "10-0")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	count, most, err := resumedAhead(path)
+	require.NoError(t, err)
+	require.Equal(t, 3, count)
+	require.EqualValues(t, 700, most)
 }

@@ -70,6 +70,13 @@ func (s *scene) judgeConnections(r *result, c *record) {
 		if one.recovered != one.said {
 			r.failf("client %d: connected.recovered is %v, socket.recovered %v", c.person.id, one.recovered, one.said)
 		}
+		ended := 0
+		if i > 0 {
+			ended = c.sessions[i-1].ended
+		}
+		if early := one.received - ended; early > 0 {
+			r.failf("client %d received %d events before it was greeted, connection %d", c.person.id, early, i)
+		}
 		if i == 0 {
 			continue
 		}
@@ -121,6 +128,9 @@ func (s *scene) bound(r *result) {
 		}
 	} else if t.lost > 0 {
 		r.failf("lost: %d", t.lost)
+	}
+	if s.about.allRecovered && r.reconnects == 0 {
+		r.failf("nobody had to reconnect, so that nothing was shown")
 	}
 	if s.about.allRecovered && r.recovered < r.reconnects {
 		r.failf("%d of %d reconnects were not recovered", r.reconnects-r.recovered, r.reconnects)

@@ -123,6 +123,14 @@ func TestTogetherAwaySeesOverlapOfTwoNodesOnly(t *testing.T) {
 	require.NotEmpty(t, togetherAway([]*record{of("gw1", 10, 20), of("gw2", 19, 40)}))
 }
 
+func TestRecoveryOfAllNeedsReconnects(t *testing.T) {
+	for reconnects, want := range map[int]int{0: 1, 9: 0, 10: 1} {
+		r := &result{reconnects: reconnects, recovered: min(reconnects, 9)}
+		(&scene{about: about{allRecovered: true}}).bound(r)
+		require.Len(t, r.failures, want, "%v", r.failures)
+	}
+}
+
 func TestABoundFailsTheRun(t *testing.T) {
 	tests := map[string]struct {
 		about about
@@ -161,6 +169,9 @@ func TestConnectionsAreJudged(t *testing.T) {
 		"never came":                   {about{}, nil, 1},
 		"the two sides disagree":       {about{}, []session{{up: 1, down: 2}, {up: 3, recovered: true}}, 1},
 		"the other way round":          {about{}, []session{{up: 1, down: 2}, {up: 3, said: true}}, 1},
+		"served before the greeting":   {about{}, []session{{up: 1, down: 2, ended: 3}, {up: 3, received: 4}}, 1},
+		"before the first greeting":    {about{}, []session{{up: 1, received: 1}}, 1},
+		"served after the greeting":    {about{}, []session{{up: 1, down: 2, ended: 3}, {up: 3, received: 3}}, 0},
 		"agree that it was a recovery": {about{}, []session{{up: 1, down: 2}, {up: 3, said: true, recovered: true}}, 0},
 	}
 	for name, test := range tests {

@@ -104,7 +104,9 @@ func (p *process) end(sig syscall.Signal, bound time.Duration) error {
 	}
 }
 
-var traces = regexp.MustCompile(`^(panic: |fatal error: |WARNING: DATA RACE)`)
+// Recovered panics cost one message or client, and are faults all the same.
+var traces = regexp.MustCompile(`^(panic: |fatal error: |WARNING: DATA RACE)` +
+	`|handler panicked|recovered from a panic|panic recovered|http: panic serving`)
 
 // fault says why this child ended that should not have, or what its log holds that no log may hold; "" is health.
 func (p *process) fault() string {

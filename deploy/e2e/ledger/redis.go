@@ -25,6 +25,7 @@ type redisServer struct {
 	process *process
 	direct  *redis.Client // the harness's own way, past the proxies
 	proxies []*toxiproxy.Proxy
+	delays  []*logDelay // behind the proxies; nil: none were asked for
 }
 
 // silent drops the client library's remarks.
@@ -32,7 +33,9 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
-func startRedis(ctx context.Context, dir string, nodes int) (*redisServer, error) {
+// startRedis returns what it started also with an error, to be stopped. delays says that the nodes' reading of the log
+// can be held back.
+func startRedis(ctx context.Context, dir string, nodes int, delays bool) (*redisServer, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -45,7 +48,16 @@ func startRedis(ctx context.Context, dir string, nodes int) (*redisServer, error
 	}
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	for i := range nodes {
-		proxy := toxiproxy.NewProxy(server, fmt.Sprintf("redis-gw%d", i+1), "127.0.0.1:0", loopback(port))
+		upstream := loopback(port)
+		if delays {
+			delay, err := startLogDelay(upstream)
+			if err != nil {
+				return s, fmt.Errorf("proxy to redis: %w", err)
+			}
+			s.delays = append(s.delays, delay)
+			upstream = delay.addr()
+		}
+		proxy := toxiproxy.NewProxy(server, fmt.Sprintf("redis-gw%d", i+1), "127.0.0.1:0", upstream)
 		if err := proxy.Start(); err != nil {
 			return s, fmt.Errorf("proxy to redis: %w", err)
 		}
@@ -125,6 +137,9 @@ func (s *redisServer) refuse() {
 
 func (s *redisServer) stop() error {
 	s.refuse()
+	for _, delay := range s.delays {
+		delay.stop()
+	}
 	_ = s.direct.Close()
 	if s.process == nil {
 		return nil

@@ -10,15 +10,15 @@ import (
 // table prints all runs, and below it what failed in which.
 func table(out io.Writer, results []*result) {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "fault\trun\tclients\tevents\tdeliveries\tlost\trepeated\treordered\tmisdelivered\tserved again (ms)\trecovered (%)\t\t")
+	fmt.Fprintln(t, "fault\trun\tclients\tevents\tdeliveries\tlost\trepeated\treordered\tmisdelivered\tserved again (ms)\treconnects\trecovered (%)\t\t")
 	for _, r := range results {
 		verdict := "ok"
 		if len(r.failures) > 0 {
 			verdict = "FAILED"
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t\n", r.fault, r.run, r.clients, r.events,
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%s\t%s\t\n", r.fault, r.run, r.clients, r.events,
 			r.total.delivered, r.total.lost, r.total.repeated, r.total.reordered, r.total.misdelivered,
-			r.servedText(), r.recoveredText(), verdict)
+			r.servedText(), r.reconnects, r.recoveredText(), verdict)
 	}
 	_ = t.Flush()
 	for _, r := range results {

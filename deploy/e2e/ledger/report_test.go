@@ -37,10 +37,20 @@ func TestTheTableShowsWhatFailed(t *testing.T) {
 		},
 	})
 	lines := strings.Split(out.String(), "\n")
-	require.Equal(t, []string{"kill-node", "1", "300", "500", "20000", "0", "0", "0", "0", "1500", "100", "ok"}, strings.Fields(lines[1]))
-	require.Equal(t, []string{"flush", "2", "300", "0", "0", "7", "6", "5", "4", "never", "99.9", "FAILED"}, strings.Fields(lines[2]))
+	require.Equal(t, []string{"kill-node", "1", "300", "500", "20000", "0", "0", "0", "0", "1500", "100", "100", "ok"}, strings.Fields(lines[1]))
+	require.Equal(t, []string{"flush", "2", "300", "0", "0", "7", "6", "5", "4", "never", "3000", "99.9", "FAILED"}, strings.Fields(lines[2]))
 	require.Contains(t, out.String(), "FAILED: lost: 7")
 	require.Contains(t, out.String(), "logs in /tmp/somewhere")
+}
+
+func TestTheLogsOfAProcessAreSearchedForPanics(t *testing.T) {
+	for line, faulty := range map[string]bool{
+		"panic: runtime error": true, "time=x level=ERROR msg=\"handler panicked\" id=1-0": true,
+		"time=x level=WARN msg=\"recovered from a panic\" in=write": true, "queue task panic recovered: x": true,
+		"time=x level=INFO msg=ready": false, "time=x level=WARN msg=\"could not read the log\"": false,
+	} {
+		require.Equal(t, faulty, traces.MatchString(line), line)
+	}
 }
 
 func TestHalfOfTheClientsPollAndSomeShareAUser(t *testing.T) {

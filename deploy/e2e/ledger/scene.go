@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -19,10 +20,15 @@ const (
 	connectBound = 2 * time.Minute
 	backBound    = 60 * time.Second // for all clients to be connected again
 	settleBound  = 30 * time.Second // for everybody to have the last event
+	// What a node holds that another reclaims after 2 s idle would come within this.
+	afterLast = 3 * time.Second
 )
 
 var (
 	ordinaryLoad = load{rate: 30, pulse: 250 * time.Millisecond}
+	// Enough for batches, and for the other nodes to wait for a dead one's entries; most events are for one user, since the
+	// clients share the machine.
+	heavyLoad = load{rate: 360, single: 340, burst: 12, pulse: 250 * time.Millisecond}
 	// As a page would have them that wants to be back soon.
 	ordinaryOptions = map[string]any{"reconnectionDelay": 200, "reconnectionDelayMax": 2000, "timeout": 20000}
 )
@@ -40,6 +46,7 @@ type scene struct {
 	skip    map[int]bool     // clients that the fault judges itself
 	excused func(n int) bool // events that the fault took from Redis
 	notes   []string         // for the report
+	wrong   []string         // what the fault found while it was injected
 
 	mu    sync.Mutex
 	marks []mark // guarded by mu
@@ -62,6 +69,11 @@ func (s *scene) mark(what string) {
 func (s *scene) notef(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
 	s.set.progress("  "+format, args...)
+}
+
+// wrongf fails the run, which goes on.
+func (s *scene) wrongf(format string, args ...any) {
+	s.wrong = append(s.wrong, fmt.Sprintf(format, args...))
 }
 
 // settings are what the flags say.
@@ -102,10 +114,11 @@ func play(ctx context.Context, f fault, set settings, seed uint64) (r *result) {
 	}
 	s.set.progress("  everything written, all clients at rest")
 	s.judge(ctx, r)
-	for _, failure := range f.check(ctx, s, r) {
+	for _, failure := range append(s.wrong, f.check(ctx, s, r)...) {
 		r.failf("%s", failure)
 	}
-	r.notes = s.notes
+	// Clients' troubles last: there may be many.
+	r.notes = slices.Concat(s.notes, r.notes)
 	return r
 }
 
@@ -113,14 +126,15 @@ func play(ctx context.Context, f fault, set settings, seed uint64) (r *result) {
 func (s *scene) begin(ctx context.Context, dir string, seed uint64) error {
 	clients := cmp.Or(s.about.clients, s.set.clients)
 	s.world = newWorld(clients)
-	if s.about.wsOnly {
+	if s.about.light {
 		for i := range s.world.people {
 			s.world.people[i].polling = false
 		}
 	}
 	var err error
 	s.cluster, err = startCluster(ctx, clusterPlan{
-		dir: dir, binary: s.set.gateway, haproxy: s.set.haproxy, nodes: s.set.nodes, people: s.world.people, relay: s.about.relay,
+		dir: dir, binary: s.set.gateway, haproxy: s.set.haproxy, nodes: s.set.nodes, people: s.world.people,
+		relay: s.about.relay, logDelay: s.about.logDelay,
 	})
 	if err != nil {
 		return err
@@ -129,14 +143,7 @@ func (s *scene) begin(ctx context.Context, dir string, seed uint64) error {
 	if err := s.grant(ctx); err != nil {
 		return err
 	}
-	options := maps.Clone(ordinaryOptions)
-	maps.Copy(options, s.about.options)
-	s.fleet, err = startFleet(fleetPlan{
-		dir: dir, script: s.set.worker, people: s.world.people, perWorker: cmp.Or(s.about.perWorker, 100),
-		url:     func(id int) string { return "http://" + s.edge.addr(id) },
-		options: options, spread: max(2*time.Second, time.Duration(clients)*5*time.Millisecond), begun: s.writer.begun,
-	})
-	if err != nil {
+	if err := s.startClients(dir); err != nil {
 		return err
 	}
 	if err := s.back(ctx, connectBound); err != nil {
@@ -144,6 +151,24 @@ func (s *scene) begin(ctx context.Context, dir string, seed uint64) error {
 	}
 	s.set.progress("  %d clients connected and subscribed", clients)
 	return nil
+}
+
+func (s *scene) startClients(dir string) error {
+	plan := fleetPlan{
+		dir: dir, script: s.set.worker, people: s.world.people, perWorker: 100,
+		url:     func(id int) string { return "http://" + s.edge.addr(id) },
+		options: maps.Clone(ordinaryOptions), begun: s.writer.begun,
+		spread: max(2*time.Second, time.Duration(len(s.world.people))*5*time.Millisecond),
+	}
+	maps.Copy(plan.options, s.about.options)
+	start := startFleet
+	if s.about.light {
+		plan.url = func(int) string { return "http://" + s.edge.upstream }
+		start = startLight
+	}
+	var err error
+	s.fleet, err = start(plan)
+	return err
 }
 
 // grant lets those enter their solicitudes whose tokens don't say so, as the Core API would.
@@ -223,16 +248,21 @@ func (s *scene) harm(ctx context.Context, f fault) error {
 // back waits until every client is connected and in its rooms.
 func (s *scene) back(ctx context.Context, bound time.Duration) error {
 	long := time.Now().Add(bound / 4)
-	return until(ctx, "all clients connected", bound, func() error {
-		if away := s.fleet.away(); away > 0 {
-			if time.Now().After(long) {
-				s.notef("%d clients are still away: %s", away, s.fleet.complaints())
-				long = time.Now().Add(bound)
-			}
-			return fmt.Errorf("%w: %d are not; %s", errUnwell, away, s.fleet.complaints())
+	err := until(ctx, "all clients connected", bound, func() error {
+		away := s.fleet.away()
+		if away == 0 {
+			return nil
 		}
-		return nil
+		if time.Now().After(long) {
+			s.notef("%d clients are still away: %s", away, s.fleet.complaints())
+			long = time.Now().Add(bound)
+		}
+		return fmt.Errorf("%w: %d are not", errUnwell, away)
 	})
+	if err != nil {
+		return fmt.Errorf("%w; %s", err, s.fleet.complaints())
+	}
+	return nil
 }
 
 // well waits until all nodes are ready and know each other, and notes how long that took.
@@ -265,7 +295,7 @@ func (s *scene) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return pause(ctx, time.Second)
+	return pause(ctx, afterLast)
 }
 
 // has looks among the newest receipts, where the last event must be.

@@ -12,7 +12,7 @@ let received = [];
 
 function flush() {
   if (received.length === 0) return;
-  process.stdout.write(`{"t":${Date.now()},"rx":[${received}]}\n`);
+  process.stdout.write(`{"rx":[${received}]}\n`);
   received = [];
 }
 
@@ -45,7 +45,7 @@ class Client {
   }
 
   take(event, data) {
-    if (DOMAIN.test(event)) received.push(this.id, data?.n ?? -1, KINDS.indexOf(event[0]));
+    if (DOMAIN.test(event)) received.push(this.id, data?.n ?? -1, KINDS.indexOf(event[0]), Date.now());
     else if (event === 'connected') this.up(data);
   }
 

@@ -18,12 +18,14 @@ const eventStream = "{teloo}:events"
 // load says how much is written. A pulse is an event for everybody: it makes every client's ledger dense enough to
 // tell when that client is served.
 type load struct {
-	rate  int           // events a second, besides the pulses
-	pulse time.Duration // 0: none but the last
+	rate   int           // events a second, besides the pulses
+	single int           // of them, a second, those for one user only, which cost the clients little; the rest are of all kinds
+	burst  int           // events written at once; 0: 1
+	pulse  time.Duration // 0: none but the last
 }
 
-// writer is the Core API: it writes numbered events one after the other, each until Redis has acknowledged it, so that
-// the numbers ascend in the stream. A repeated try carries the same event_id, which the gateway relays once.
+// writer is the Core API: it writes numbered events one burst after the other, each until Redis has acknowledged it, so
+// that the numbers ascend in the stream. A repeated try carries the same event_id, which the gateway relays once.
 type writer struct {
 	redis *redis.Client
 	world *world
@@ -45,7 +47,7 @@ func newWriter(client *redis.Client, w *world, seed uint64) *writer {
 
 // write writes at the load's rate until ctx ends, which is no error.
 func (w *writer) write(ctx context.Context, l load) error {
-	tick := time.NewTicker(time.Second / time.Duration(l.rate))
+	tick := time.NewTicker(time.Second * time.Duration(max(1, l.burst)) / time.Duration(l.rate))
 	defer tick.Stop()
 	pulsed := time.Now()
 	for {
@@ -53,19 +55,27 @@ func (w *writer) write(ctx context.Context, l load) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			e := w.next()
+			var events []event
 			if l.pulse > 0 && now.Sub(pulsed) >= l.pulse {
 				pulsed = now
-				if err := w.add(context.WithoutCancel(ctx), pulse()); err != nil {
-					return err
-				}
+				events = append(events, pulse())
 			}
-			// An event once begun is written to the end: nothing may be left in doubt.
-			if err := w.add(context.WithoutCancel(ctx), e); err != nil {
+			for range max(1, l.burst) {
+				events = append(events, w.some(l))
+			}
+			// What was begun is written to the end: nothing may be left in doubt.
+			if err := w.add(context.WithoutCancel(ctx), events...); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+func (w *writer) some(l load) event {
+	if w.rnd.IntN(l.rate) >= l.single {
+		return w.next()
+	}
+	return event{name: "notificacion_created", data: map[string]any{"user_id": w.id(pick(w.rnd, w.world.people).user)}}
 }
 
 // last writes the event after which nothing more comes.
@@ -78,20 +88,32 @@ func pulse() event {
 // outageBound is longer than any outage that a fault makes.
 const outageBound = 2 * time.Minute
 
-func (w *writer) add(ctx context.Context, e event) error {
+// add writes events, all of them or none at each try.
+func (w *writer) add(ctx context.Context, events ...event) error {
 	w.gate.Lock()
 	defer w.gate.Unlock()
 	w.mu.Lock()
-	n := len(w.events)
-	e.data["n"] = json.Number(strconv.Itoa(n))
-	w.events = append(w.events, e)
-	w.mu.Unlock()
-	entry, err := w.entry(n, e)
-	if err != nil {
-		return err
+	first := len(w.events)
+	for i, e := range events {
+		e.data["n"] = json.Number(strconv.Itoa(first + i))
 	}
-	return until(ctx, fmt.Sprintf("event %d acknowledged", n), outageBound, func() error {
-		return w.redis.XAdd(ctx, &redis.XAddArgs{Stream: eventStream, Values: entry}).Err()
+	w.events = append(w.events, events...)
+	w.mu.Unlock()
+	entries := make([][]any, len(events))
+	for i, e := range events {
+		var err error
+		if entries[i], err = w.entry(first+i, e); err != nil {
+			return err
+		}
+	}
+	return until(ctx, fmt.Sprintf("event %d acknowledged", first), outageBound, func() error {
+		_, err := w.redis.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+			for _, entry := range entries {
+				tx.XAdd(ctx, &redis.XAddArgs{Stream: eventStream, Values: entry})
+			}
+			return nil
+		})
+		return err
 	})
 }
 
@@ -117,7 +139,7 @@ func (w *writer) hold() (release func()) {
 	return w.gate.Unlock
 }
 
-// begun is how many events were begun; the newest of them may not have been acknowledged.
+// begun is how many events were begun; the newest burst may not have been acknowledged.
 func (w *writer) begun() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
