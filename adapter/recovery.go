@@ -57,7 +57,8 @@ func (r *Recovery) Take(ctx context.Context) error {
 		return ErrSessionLost
 	}
 	c.sessions.adopt(&session{
-		pid: r.pid, sid: next.Sid, user: next.User, gen: next.Gen, state: sessionTaken, rooms: next.Rooms, saved: time.Now(),
+		pid: r.pid, sid: next.Sid, user: next.User, gen: next.Gen, from: next.from(), state: sessionTaken, rooms: next.Rooms,
+		saved: time.Now(),
 	})
 	return nil
 }
@@ -335,6 +336,8 @@ func (a *nspAdapter) restore(ctx context.Context, pid, offsetText string) (*Reco
 		return nil, errors.New("the session has ended")
 	case !got.rec.Closed && c.expired(got.rec.Owner):
 		return nil, errors.New("the session's node ended too long ago")
+	case offset.compare(got.rec.from()) < 0:
+		return nil, errors.New("the offset is from before the session")
 	}
 	r := &Recovery{a: a, pid: pid, sid: newSid(), offset: offset, rec: got.rec, rooms: got.rec.roomsSince(), torn: torn}
 	if err := r.checkAhead(ctx); err != nil {

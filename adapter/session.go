@@ -31,12 +31,20 @@ type record struct {
 	// Sid is the socket, so that a repeated takeover is recognised.
 	Sid  string `json:"sid"`
 	User string `json:"user"`
+	// From is the position that the session began at: an offset from before it is another session's.
+	From string `json:"from,omitempty"`
 	// Rooms holds, of each room, the position from which on the socket was in it.
 	Rooms map[string]string `json:"rooms,omitempty"`
 	// Closed says that the connection was lost; the key's TTL is the rest of the recovery window.
 	Closed bool `json:"closed,omitempty"`
 	// Ended says that the session must not be recovered: its client left or was sent away.
 	Ended bool `json:"ended,omitempty"`
+}
+
+// from is From parsed; a damaged one counts as "from the beginning".
+func (r record) from() streamID {
+	id, _ := parseStreamID(r.From)
+	return id
 }
 
 // roomsSince is Rooms with its positions parsed; a damaged one counts as "from the beginning".
@@ -61,6 +69,7 @@ const (
 type session struct {
 	pid, sid, user string
 	gen            int64
+	from           streamID // the registry's mu: where it began
 
 	sock    *socket.Socket    // the registry's mu; nil while it is only taken
 	member  *member           // the registry's mu; nil unless live
@@ -183,6 +192,23 @@ func (r *registry) touch(sid socket.SocketId) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.bySid[sid]; s != nil && s.state == sessionLive {
+		r.save(s)
+	}
+}
+
+// lower makes that a live socket's session began at to at the latest, and has it written if that or the socket's rooms
+// changed.
+func (r *registry) lower(sid socket.SocketId, to streamID, changed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.bySid[sid]
+	if s == nil || s.state != sessionLive {
+		return
+	}
+	if s.from.compare(to) > 0 {
+		s.from, changed = to, true
+	}
+	if changed {
 		r.save(s)
 	}
 }
@@ -359,7 +385,7 @@ func (r *registry) take(owner string, n int) []writing {
 			r.stale--
 			continue
 		}
-		rec := record{Owner: owner, Gen: s.gen, Sid: s.sid, User: s.user}
+		rec := record{Owner: owner, Gen: s.gen, Sid: s.sid, User: s.user, From: s.from.String()}
 		switch {
 		case s.state == sessionEnded:
 			rec.Ended = true

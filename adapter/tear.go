@@ -89,9 +89,7 @@ func (c *Cluster) lower(to streamID) {
 		}
 		for _, m := range a.table.selected(options{}) {
 			m.upTo, m.floor = minID(m.upTo, to), minID(m.floor, to)
-			if m.lowerSince(to) {
-				c.sessions.local.touch(m.id)
-			}
+			c.sessions.local.lower(m.id, to, m.lowerSince(to))
 		}
 	}
 }
