@@ -13,33 +13,45 @@ import (
 // fill puts the newest entries of the log, latest first, and older ones as far as the ring takes them, into the ring.
 func (r *reader) fill(ctx context.Context, newest []redis.XMessage) error {
 	c := r.c
-	entries := newest
-	for page := newest; len(page) == c.cfg.ReadCount && len(entries) < c.cfg.RingMaxEntries && c.young(newest[0], page[len(page)-1]); {
+	entries, size := c.decodeAll(nil, newest)
+	for page := newest; len(page) == c.cfg.ReadCount && c.young(newest[0], page[len(page)-1]); {
+		if len(entries) >= c.cfg.RingMaxEntries || size > c.cfg.RingMaxBytes {
+			break
+		}
 		var err error
 		page, err = c.blocking.XRevRangeN(ctx, c.logKey, "("+page[len(page)-1].ID, "-", int64(c.cfg.ReadCount)).Result()
 		if err != nil {
 			return err
 		}
-		entries = append(entries, page...)
+		var more int
+		entries, more = c.decodeAll(entries, page)
+		size += more
 	}
-	oldest, err := parseStreamID(entries[len(entries)-1].ID)
-	if err != nil {
+	if len(entries) == 0 {
+		_, err := parseStreamID(newest[0].ID)
 		return err
 	}
 	c.deliverMu.Lock()
 	defer c.deliverMu.Unlock()
-	c.ring.reset(oldest.before())
-	for _, message := range slices.Backward(entries) {
-		l := c.loggedOf(message)
-		if l == nil {
-			continue
-		}
+	c.ring.reset(entries[len(entries)-1].id.before())
+	for _, l := range slices.Backward(entries) {
 		c.ring.keep(l)
 		r.recent.push(l.id)
 		r.pos = l.id
 	}
 	r.source = c.ring.source
 	return nil
+}
+
+// decodeAll appends a page of the log to found, and returns how much memory the page takes in a ring.
+func (c *Cluster) decodeAll(found []*logged, page []redis.XMessage) (all []*logged, size int) {
+	for _, message := range page {
+		if l := c.loggedOf(message); l != nil {
+			found = append(found, l)
+			size += l.size()
+		}
+	}
+	return found, size
 }
 
 // young reports whether what precedes an entry of the log may still be young enough for the ring.
