@@ -63,8 +63,9 @@ func (r *Recovery) Take(ctx context.Context) error {
 	return nil
 }
 
-// Discard ends the session: its client is another user now.
-func (r *Recovery) Discard() {
+// Discard ends the session: its client is another user now. It returns when that is written, so that it holds on every
+// node, or when ctx ends or that could not be made sure of in Config.SessionTimeout.
+func (r *Recovery) Discard(ctx context.Context) {
 	if r.unavailable {
 		return
 	}
@@ -73,12 +74,15 @@ func (r *Recovery) Discard() {
 	c.sessions.finish(r.sid, sessionEnded)
 	ended := record{Gen: r.rec.Gen + 1}
 	c.sessions.announce([]*batched[takeCall]{{value: takeCall{nsp: r.a.name, pid: r.pid, was: r.rec, next: ended, taken: true}}})
+	if err := c.sessions.saved(ctx, r.pid); err != nil {
+		c.warnf("discard", "the end of a session is not written yet", "err", err)
+	}
 }
 
 // Resume makes the socket, which has connected, join rooms, sends it hello with the client's own offset, and then what
 // the client missed in those rooms: all in one step with the position of the log, so that what comes next is the first
 // entry that was not replayed. After an error nothing was sent and the connection has to be closed; the session has
-// ended, unless it was the connection that went.
+// ended, unless it was the connection that went, or the log still has what this node has no more.
 func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event string, payload any)) error {
 	a, c := r.a, r.a.c
 	event, payload := hello()
@@ -95,7 +99,11 @@ func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event 
 	}
 	if err != nil {
 		c.count.recoveryFailed.Add(1)
-		if !errors.Is(err, errNoSocket) {
+		switch {
+		case errors.Is(err, errNoSocket):
+		case errors.Is(err, errUncovered) && c.torn.Load() == r.torn:
+			c.sessions.finish(s.Id(), sessionClosed)
+		default:
 			c.sessions.finish(s.Id(), sessionEnded)
 		}
 		return err
@@ -138,7 +146,9 @@ func (r *Recovery) missed(rooms []string) ([]*logged, error) {
 	if err != nil {
 		return nil, err
 	}
-	missed = append(missed, more...)
+	if missed = append(missed, more...); len(missed) > q.limit {
+		return nil, errTooMany
+	}
 	return missed, notKicked(missed)
 }
 

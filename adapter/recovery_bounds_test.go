@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -67,4 +68,85 @@ func TestOlderEntriesAreReadNoFurtherThanTheRingsBytes(t *testing.T) {
 	found, err := h.missed(ctx, q, end)
 	require.NoError(t, err)
 	require.Len(t, found, 500)
+}
+
+func TestWhatWasPinnedAndWhatCameAfterwardsAreLimitedTogether(t *testing.T) {
+	server := redistest.Start(t)
+	cfg := testConfig("a:1")
+	cfg.RecoveryMaxEvents = 3
+	l := prepareLobby(t, server.Addr(), cfg)
+	var armed atomic.Bool
+	l.atMiddle = func(*Recovery) {
+		if armed.CompareAndSwap(true, false) {
+			l.tell("r", "e3", "e4")
+			l.caughtUp(server.Client())
+		}
+	}
+	l.run()
+	eventually(t, "ready", l.cluster.Ready)
+	v := newVisitor(t, "u", "r")
+	v.mustVisit(l, false)
+	v.stored(server.Client(), isLive)
+	v.cut()
+	l.tell("r", "e1", "e2")
+	l.caughtUp(server.Client())
+	armed.Store(true)
+	eventually(t, "a fresh start", func() bool { return v.visit(l) == nil && !v.isGone() })
+	failures, _ := l.faults()
+	require.Len(t, failures, 1)
+	require.ErrorIs(t, failures[0], errTooMany)
+	v.expect("| |")
+}
+
+func TestARingThatMovesOnWhileAClientIsAdmittedCostsNoSession(t *testing.T) {
+	server := redistest.Start(t)
+	cfg := testConfig("a:1")
+	cfg.RingMaxEntries = 5
+	l := prepareLobby(t, server.Addr(), cfg)
+	names := []string{"e1", "e2", "e3", "e4", "e5", "e6", "e7", "e8"}
+	var armed atomic.Bool
+	l.atMiddle = func(*Recovery) {
+		if armed.CompareAndSwap(true, false) {
+			l.tell("r", names...)
+			l.caughtUp(server.Client())
+		}
+	}
+	l.run()
+	eventually(t, "ready", l.cluster.Ready)
+	v := newVisitor(t, "u", "r")
+	v.mustVisit(l, false)
+	v.stored(server.Client(), isLive)
+	v.cut()
+	armed.Store(true)
+	eventually(t, "the log has it all", func() bool { return v.visit(l) == nil && !v.isGone() })
+	v.expect(append([]string{"|"}, names...)...)
+}
+
+func TestADiscardedSessionHasEndedForAllNodes(t *testing.T) {
+	server := redistest.Start(t)
+	p := startProxy(t, server.Addr())
+	a := openLobby(t, server.Addr(), testConfig("a:1"))
+	cfg := testConfig("b:1")
+	cfg.SessionTimeout = patience
+	b := prepareLobby(t, server.Addr(), cfg, func(d *Deps) { d.Redis = redisClients(t, p.ln.Addr().String()).redis })
+	b.atMiddle = func(*Recovery) { p.setCut(true) }
+	b.run()
+	eventually(t, "ready", b.cluster.Ready)
+	v := newVisitor(t, "u", "r")
+	v.mustVisit(a, false)
+	v.stored(server.Client(), isLive)
+	v.cut()
+	other := newVisitor(t, "w", "r").at(v.lastOffset())
+	other.pid = v.pid
+	refused := make(chan error, 1)
+	go func() { refused <- other.dial(b) }()
+	eventually(t, "Redis is away when it is discarded", func() bool { return b.cluster.Stats().SessionErrors > 0 })
+	select {
+	case err := <-refused:
+		t.Fatalf("refused before the session's end is written: %v", err)
+	default:
+	}
+	p.setCut(false)
+	require.ErrorIs(t, <-refused, errVisit)
+	v.mustVisit(a, false)
 }
