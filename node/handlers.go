@@ -63,14 +63,14 @@ func (n *Node) listen(s *socket.Socket, sess *session) {
 	}
 	on("ping", func(_ []any, ack socket.Ack) { n.pong(s, ack) })
 	on("subscribe_solicitud", func(args []any, ack socket.Ack) {
-		room, err := n.subscribe(s, sess, args)
+		room, entered, err := n.subscribe(s, sess, args)
 		if err != nil {
 			n.reply(s, ack, "", err)
 			return
 		}
 		// The client may rely on an answer, so what it says has to outlive this node.
 		n.whenSaved(s, func(err error) {
-			if err != nil {
+			if err != nil && entered {
 				n.leave(s, sess, room)
 			}
 			if err != nil || !sess.in(room) {
@@ -142,20 +142,22 @@ func (n *Node) reply(s *socket.Socket, ack socket.Ack, room string, err error) {
 	}
 }
 
-func (n *Node) subscribe(s *socket.Socket, sess *session, args []any) (string, error) {
+// subscribe makes the socket join a room; entered is false if it was in it.
+func (n *Node) subscribe(s *socket.Socket, sess *session, args []any) (room string, entered bool, err error) {
 	solicitud, err := solicitudOf(args)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	if err := n.mayRead(sess, solicitud); err != nil {
-		return "", err
+		return "", false, err
 	}
-	room := SolicitudRoom(solicitud)
-	if err := sess.enter(n.deps.Presence, room, n.cfg.MaxRooms); err != nil {
-		return "", err
+	room = SolicitudRoom(solicitud)
+	entered, err = sess.enter(n.deps.Presence, room, n.cfg.MaxRooms)
+	if err != nil {
+		return "", false, err
 	}
 	s.Join(socket.Room(room))
-	return room, nil
+	return room, entered, nil
 }
 
 func (n *Node) unsubscribe(s *socket.Socket, sess *session, args []any) (string, error) {

@@ -92,22 +92,22 @@ func (s *session) member(room string) presence.Member {
 }
 
 // enter records that the socket is in room, here and in p, which is told under the lock so that leaveAll cannot come
-// in between. It fails when the socket has limit rooms.
-func (s *session) enter(p Presence, room string, limit int) error {
+// in between; entered is false if it was there already. It fails when the socket has limit rooms.
+func (s *session) enter(p Presence, room string, limit int) (entered bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, in := s.solicitudes[room]; in || s.ended {
-		return nil
+		return false, nil
 	}
 	if len(s.solicitudes) >= limit {
-		return errTooManyRooms
+		return false, errTooManyRooms
 	}
 	if s.solicitudes == nil {
 		s.solicitudes = make(map[string]struct{})
 	}
 	p.Join(s.member(room))
 	s.solicitudes[room] = struct{}{}
-	return nil
+	return true, nil
 }
 
 // in reports whether the socket is in room.
