@@ -63,17 +63,17 @@ func (n *Node) listen(s *socket.Socket, sess *session) {
 	}
 	on("ping", func(_ []any, ack socket.Ack) { n.pong(s, ack) })
 	on("subscribe_solicitud", func(args []any, ack socket.Ack) {
-		room, entered, err := n.subscribe(s, sess, args)
+		room, err := n.subscribe(s, sess, args)
 		if err != nil {
 			n.reply(s, ack, "", err)
 			return
 		}
 		// The client may rely on an answer, so what it says has to outlive this node.
 		n.whenSaved(s, func(err error) {
-			if err != nil && entered {
+			if err != nil && !sess.confirmed(room) {
 				n.leave(s, sess, room)
 			}
-			if err != nil || !sess.in(room) {
+			if err != nil || !sess.confirm(room) {
 				n.reply(s, ack, "", errors.Join(errUnavailable, err))
 				return
 			}
@@ -142,22 +142,20 @@ func (n *Node) reply(s *socket.Socket, ack socket.Ack, room string, err error) {
 	}
 }
 
-// subscribe makes the socket join a room; entered is false if it was in it.
-func (n *Node) subscribe(s *socket.Socket, sess *session, args []any) (room string, entered bool, err error) {
+func (n *Node) subscribe(s *socket.Socket, sess *session, args []any) (string, error) {
 	solicitud, err := solicitudOf(args)
 	if err != nil {
-		return "", false, err
+		return "", err
 	}
 	if err := n.mayRead(sess, solicitud); err != nil {
-		return "", false, err
+		return "", err
 	}
-	room = SolicitudRoom(solicitud)
-	entered, err = sess.enter(n.deps.Presence, room, n.cfg.MaxRooms)
-	if err != nil {
-		return "", false, err
+	room := SolicitudRoom(solicitud)
+	if err := sess.enter(n.deps.Presence, room, n.cfg.MaxRooms); err != nil {
+		return "", err
 	}
 	s.Join(socket.Room(room))
-	return room, entered, nil
+	return room, nil
 }
 
 func (n *Node) unsubscribe(s *socket.Socket, sess *session, args []any) (string, error) {

@@ -111,9 +111,10 @@ func (n *Node) start(s *socket.Socket, sess *session) error {
 	rooms := []string{sess.identity.Role, UserRoom(sess.identity.User)}
 	for _, room := range sess.earlier {
 		if strings.HasPrefix(room, SolicitudRoom("")) {
-			if _, err := sess.enter(n.deps.Presence, room, n.cfg.MaxRooms); err != nil {
+			if err := sess.enter(n.deps.Presence, room, n.cfg.MaxRooms); err != nil {
 				continue // the limit is lower than when the session subscribed
 			}
+			sess.confirm(room)
 		}
 		rooms = append(rooms, room)
 	}
