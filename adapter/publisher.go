@@ -181,9 +181,7 @@ func (p *publisher) flush(ctx context.Context, batch []publication) {
 // this node knows it, so that a wrong local clock cannot trim. As with the scripts that trim, the newest entry beyond the
 // age stays, which is where the ring begins if it is not full.
 func (p *publisher) oldest() string {
-	p.c.deliverMu.Lock()
-	newest, aged := p.c.position.ms, p.c.ring.from.ms
-	p.c.deliverMu.Unlock()
+	newest, aged := p.c.joinPosition().ms, p.c.agedMs.Load()
 	age := uint64(p.c.cfg.LogMaxAge.Milliseconds())
 	if newest <= age || aged <= age/8 {
 		return ""

@@ -26,6 +26,7 @@ type Recovery struct {
 	offset streamID
 	rec    record
 	rooms  map[string]streamID
+	had    streamID // what the client has received of a lost tail
 	// pinned are the entries that were missed up to pinnedTo; held here, they cannot be lost to the ring's limits.
 	pinned   []*logged
 	pinnedTo streamID
@@ -48,6 +49,9 @@ func (r *Recovery) Session() (user string, rooms []string, err error) {
 func (r *Recovery) Take(ctx context.Context) error {
 	c := r.a.c
 	next := r.rec
+	if r.had.isZero() {
+		next.Had, next.Lost = "", ""
+	}
 	next.Owner, next.Gen, next.Sid, next.Closed = c.cfg.UID, r.rec.Gen+1, string(r.sid), false
 	call, err := c.sessions.takes.do(ctx, takeCall{nsp: r.a.name, pid: r.pid, was: r.rec, next: next})
 	if err != nil {
@@ -57,8 +61,8 @@ func (r *Recovery) Take(ctx context.Context) error {
 		return ErrSessionLost
 	}
 	c.sessions.adopt(&session{
-		pid: r.pid, sid: next.Sid, user: next.User, gen: next.Gen, from: next.from(), state: sessionTaken, rooms: next.Rooms,
-		saved: time.Now(),
+		pid: r.pid, sid: next.Sid, user: next.User, gen: next.Gen, from: next.from(), had: next.Had, lost: next.Lost,
+		state: sessionTaken, rooms: next.Rooms, saved: time.Now(),
 	})
 	return nil
 }
@@ -111,6 +115,7 @@ func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event 
 	r.pinned = nil // the socket keeps r
 	m := a.table.member(s.Id())
 	m.serveFrom(maxID(r.offset, c.position))
+	m.had, c.had = r.had, maxID(r.had, c.had)
 	a.post(m, s, job{frame: greeting})
 	for _, l := range missed {
 		a.post(m, s, job{frame: l.frame, uncharged: true})
@@ -125,7 +130,7 @@ func (r *Recovery) missed(rooms []string) ([]*logged, error) {
 	if r.a.c.torn.Load() != r.torn {
 		return nil, errUncovered
 	}
-	q := question{nsp: r.a.name, after: r.offset, rooms: make(map[string]streamID, len(rooms)), limit: r.a.c.cfg.RecoveryMaxEvents}
+	q := question{nsp: r.a.name, after: r.offset, rooms: make(map[string]streamID, len(rooms)), had: r.had, limit: r.a.c.cfg.RecoveryMaxEvents}
 	for _, room := range rooms {
 		// A room that the session was not in is one that it joins only now.
 		if since, was := r.rooms[room]; was {
@@ -349,7 +354,9 @@ func (a *nspAdapter) restore(ctx context.Context, pid, offsetText string) (*Reco
 	case offset.compare(got.rec.from()) < 0:
 		return nil, errors.New("the offset is from before the session")
 	}
-	r := &Recovery{a: a, pid: pid, sid: newSid(), offset: offset, rec: got.rec, rooms: got.rec.roomsSince(), torn: torn}
+	r := &Recovery{
+		a: a, pid: pid, sid: newSid(), offset: offset, rec: got.rec, rooms: got.rec.roomsSince(), had: got.rec.hadAt(offset), torn: torn,
+	}
 	if err := r.checkAhead(ctx); err != nil {
 		return nil, err
 	}
@@ -385,7 +392,7 @@ func (r *Recovery) checkAhead(ctx context.Context) error {
 // pin holds on to what was missed. ahead says that the log has the offset, although this node has not come to it.
 func (r *Recovery) pin(ctx context.Context, ahead bool) error {
 	c := r.a.c
-	q := question{nsp: r.a.name, after: r.offset, rooms: r.rooms, limit: c.cfg.RecoveryMaxEvents}
+	q := question{nsp: r.a.name, after: r.offset, rooms: r.rooms, had: r.had, limit: c.cfg.RecoveryMaxEvents}
 	c.deliverMu.Lock()
 	defer c.deliverMu.Unlock()
 	switch {

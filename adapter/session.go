@@ -33,6 +33,10 @@ type record struct {
 	User string `json:"user"`
 	// From is the position that the session began at: an offset from before it is another session's.
 	From string `json:"from,omitempty"`
+	// Had is the highest source that the socket was sent of a tail that the log has lost, behind the position Lost. It
+	// counts for a client whose offset is behind that: it has received all that it was sent before.
+	Had  string `json:"had,omitempty"`
+	Lost string `json:"lost,omitempty"`
 	// Rooms holds, of each room, the position from which on the socket was in it.
 	Rooms map[string]string `json:"rooms,omitempty"`
 	// Closed says that the connection was lost; the key's TTL is the rest of the recovery window.
@@ -45,6 +49,16 @@ type record struct {
 func (r record) from() streamID {
 	id, _ := parseStreamID(r.From)
 	return id
+}
+
+// hadAt is Had for a client with this offset, 0-0 for none.
+func (r record) hadAt(offset streamID) streamID {
+	lost, _ := parseStreamID(r.Lost)
+	had, err := parseStreamID(r.Had)
+	if err != nil || offset.compare(lost) <= 0 {
+		return streamID{}
+	}
+	return had
 }
 
 // roomsSince is Rooms with its positions parsed; a damaged one counts as "from the beginning".
@@ -70,6 +84,7 @@ type session struct {
 	pid, sid, user string
 	gen            int64
 	from           streamID // the registry's mu: where it began
+	had, lost      string   // the registry's mu: as in record
 
 	sock    *socket.Socket    // the registry's mu; nil while it is only taken
 	member  *member           // the registry's mu; nil unless live
@@ -192,6 +207,23 @@ func (r *registry) touch(sid socket.SocketId) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.bySid[sid]; s != nil && s.state == sessionLive {
+		r.save(s)
+	}
+}
+
+// noteHad notes what a live socket had of a lost tail, and where that began; 0-0 is nothing.
+func (r *registry) noteHad(sid socket.SocketId, had, lost streamID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.bySid[sid]
+	if s == nil || s.state != sessionLive {
+		return
+	}
+	was := s.had
+	if s.had, s.lost = had.String(), lost.String(); had.isZero() {
+		s.had, s.lost = "", ""
+	}
+	if s.had != was {
 		r.save(s)
 	}
 }
@@ -385,7 +417,7 @@ func (r *registry) take(owner string, n int) []writing {
 			r.stale--
 			continue
 		}
-		rec := record{Owner: owner, Gen: s.gen, Sid: s.sid, User: s.user, From: s.from.String()}
+		rec := record{Owner: owner, Gen: s.gen, Sid: s.sid, User: s.user, From: s.from.String(), Had: s.had, Lost: s.lost}
 		switch {
 		case s.state == sessionEnded:
 			rec.Ended = true

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"time"
 
@@ -72,6 +73,7 @@ func (r *reader) restart(to streamID, reason string) {
 	c.torn.Add(1)
 	c.moveTo(&to)
 	c.ring.reset(to)
+	c.forgetHad()
 	c.lower(to)
 	c.sessions.local.endAll()
 	c.deliverMu.Unlock()
@@ -79,29 +81,81 @@ func (r *reader) restart(to streamID, reason string) {
 	c.guard("gap", func() { c.onGap(reason) })
 }
 
-// rewind makes the sockets expect what the log has behind to, once more.
-func (r *reader) rewind(to streamID) {
+// rewind makes the sockets expect what the log has behind to, once more. Events that it lost come again, in front of the
+// others or behind some: to members that had them, which are all if it is unknown who had, as repetitions.
+func (r *reader) rewind(to streamID, known bool) {
 	c := r.c
 	c.deliverMu.Lock()
 	defer c.deliverMu.Unlock()
 	c.torn.Add(1)
 	c.moveTo(&to)
 	c.ring.forgetAbove(to)
+	if r.source.compare(c.ring.source) > 0 {
+		c.noteHad(r.source, to, known)
+		r.source = c.ring.source
+	}
 	c.lower(to)
 	// What Redis lost of the log it has lost of the sessions, too.
 	c.sessions.local.refresh(time.Now())
 }
 
-// lower makes the sockets take every entry behind to, now and when they are recovered. For holders of the delivery lock.
-func (c *Cluster) lower(to streamID) {
-	for _, name := range c.namespaces() {
-		a := c.adapterOf(name)
-		if a == nil {
+// noteHad makes the members that were sent anything behind to remember that they have had the events up to source. For
+// holders of the delivery lock.
+func (c *Cluster) noteHad(source, to streamID, known bool) {
+	c.had = maxID(c.had, source)
+	for m := range c.localMembers() {
+		if known && m.upTo.compare(to) <= 0 {
 			continue
 		}
-		for _, m := range a.table.selected(options{}) {
-			m.upTo, m.floor = minID(m.upTo, to), minID(m.floor, to)
-			c.sessions.local.lower(m.id, to, m.lowerSince(to))
+		m.had = maxID(m.had, source)
+		c.sessions.local.noteHad(m.id, m.had, to)
+	}
+}
+
+// forgetHad makes that no event is a repetition to one member and not to another. For holders of the delivery lock.
+func (c *Cluster) forgetHad() {
+	c.had = streamID{}
+	for m := range c.localMembers() {
+		m.had = streamID{}
+		c.sessions.local.noteHad(m.id, streamID{}, streamID{})
+	}
+}
+
+// again returns source if there may be members that had it and others that had not, else 0-0. Sources ascend, so it
+// forgets the former when they are past. For holders of the delivery lock.
+func (c *Cluster) again(source streamID) streamID {
+	switch {
+	case c.had.isZero() || source.isZero():
+		return streamID{}
+	case source.compare(c.had) > 0:
+		c.had = streamID{}
+		return streamID{}
+	}
+	c.count.duplicates.Add(1)
+	return source
+}
+
+// localMembers are those of all namespaces.
+func (c *Cluster) localMembers() iter.Seq[*member] {
+	return func(yield func(*member) bool) {
+		for _, name := range c.namespaces() {
+			a := c.adapterOf(name)
+			if a == nil {
+				continue
+			}
+			for _, m := range a.table.selected(options{}) {
+				if !yield(m) {
+					return
+				}
+			}
 		}
+	}
+}
+
+// lower makes the sockets take every entry behind to, now and when they are recovered. For holders of the delivery lock.
+func (c *Cluster) lower(to streamID) {
+	for m := range c.localMembers() {
+		m.upTo, m.floor = minID(m.upTo, to), minID(m.floor, to)
+		c.sessions.local.lower(m.id, to, m.lowerSince(to))
 	}
 }
