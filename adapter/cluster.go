@@ -72,8 +72,12 @@ type Cluster struct {
 	position   streamID // deliverMu
 	positioned bool     // deliverMu: position is known
 	ring       *ring    // deliverMu
+	// had is the highest of what members had of lost tails; 0-0 if nothing of that can come again. deliverMu
+	had streamID
 	// joinedAt repeats position for who cannot take the lock.
 	joinedAt atomic.Pointer[streamID]
+	// agedMs is, for the same, the time in ms of the position at which the ring begins.
+	agedMs atomic.Uint64
 	// torn counts how often the log was found to be another than was read.
 	torn atomic.Uint64
 }

@@ -11,6 +11,8 @@ type delivery struct {
 	// uncharged says that the delivery is late for a reason that is ours: it does not count against what may wait for a
 	// socket.
 	uncharged bool
+	// again is the source of an event of a lost tail: members that had it are told the id only. 0-0 if it is none.
+	again streamID
 	// prepare is called for each socket before it is sent the frame. May be nil.
 	prepare func(*socket.Socket)
 }
@@ -28,6 +30,7 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 	var receivers, written uint64
 	f := d.frame
 	logged := !f.id.isZero()
+	var passing *frame
 	a.table.walk(d.opts, func(m *member) {
 		link := m.link.Load()
 		if link == linkHalted {
@@ -45,6 +48,15 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 				return
 			}
 			m.upTo = f.id
+		}
+		if !d.again.isZero() && d.again.compare(m.had) <= 0 {
+			if logged && m.served {
+				if passing == nil {
+					passing = syncFrame(a.name, f.id)
+				}
+				a.post(m, s, job{frame: passing})
+			}
+			return
 		}
 		receivers++
 		if d.prepare != nil {

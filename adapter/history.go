@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 const (
@@ -184,30 +182,26 @@ func (h *history) end() streamID {
 // backTo reads the entries from `from` to `to`, both included: latest first, so that what was read is a whole.
 func (h *history) backTo(ctx context.Context, from, to streamID) ([]*logged, error) {
 	var found []*logged
+	limits, size := h.c.ring.limits, 0
 	for end := to.String(); ; {
 		page, err := h.c.redis.XRevRangeN(ctx, h.c.logKey, end, from.String(), historyPage).Result()
 		if err != nil {
 			return nil, ErrUnavailable
 		}
-		found = h.decode(found, page)
+		var more int
+		found, more = h.c.decodeAll(found, page)
+		if size += more; size > limits.bytes {
+			return nil, h.exceeded(from)
+		}
 		if len(page) < historyPage {
 			slices.Reverse(found)
 			return found, nil
 		}
-		if len(found) > h.c.ring.limits.entries {
+		if len(found) > limits.entries {
 			return nil, h.exceeded(from)
 		}
 		end = "(" + page[len(page)-1].ID
 	}
-}
-
-func (h *history) decode(found []*logged, page []redis.XMessage) []*logged {
-	for _, message := range page {
-		if l := h.c.loggedOf(message); l != nil {
-			found = append(found, l)
-		}
-	}
-	return found
 }
 
 // tidy forgets what nobody has asked for lately.

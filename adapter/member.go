@@ -22,6 +22,9 @@ type member struct {
 	// floor is where the socket began to be served: what the log has at or below it is no concern of its. The delivery
 	// lock.
 	floor streamID
+	// had is the highest source that the socket was sent of a tail which the log has lost: what comes of that again is a
+	// repetition to it, though not to others. The delivery lock.
+	had streamID
 
 	id   socket.SocketId
 	sock atomic.Pointer[socket.Socket]

@@ -178,14 +178,15 @@ func (p *publisher) flush(ctx context.Context, batch []publication) {
 }
 
 // oldest is the id below which entries are trimmed, "" for none. The age is measured from the log's own newest id as
-// this node knows it, so that a wrong local clock cannot trim.
+// this node knows it, so that a wrong local clock cannot trim. As with the scripts that trim, the newest entry beyond the
+// age stays, which is where the ring begins if it is not full.
 func (p *publisher) oldest() string {
-	newest := p.c.joinPosition().ms
+	newest, aged := p.c.joinPosition().ms, p.c.agedMs.Load()
 	age := uint64(p.c.cfg.LogMaxAge.Milliseconds())
-	if newest <= age {
+	if newest <= age || aged <= age/8 {
 		return ""
 	}
-	return streamID{ms: newest - age}.String()
+	return streamID{ms: min(newest-age, aged-age/8)}.String()
 }
 
 func (p *publisher) settle(pub publication, err error) {

@@ -139,6 +139,7 @@ func TestAppendingTrimsByTheLogsOwnAge(t *testing.T) {
 	for i := range 500 {
 		pipe.XAdd(ctx, &redis.XAddArgs{Stream: logKey, ID: fmt.Sprint("1000-", i+1), Values: []string{"a", "b"}})
 	}
+	pipe.XAdd(ctx, &redis.XAddArgs{Stream: logKey, ID: "2000-0", Values: []string{"a", "b"}})
 	_, err := pipe.Exec(ctx)
 	require.NoError(t, err)
 	n.publish("one", "r")
@@ -147,4 +148,29 @@ func TestAppendingTrimsByTheLogsOwnAge(t *testing.T) {
 	length, err := server.Client().XLen(ctx, logKey).Result()
 	require.NoError(t, err)
 	require.Less(t, length, int64(110), "whole nodes of old entries go")
+}
+
+// After a long outage every reader's position is old, also of one that is a little later than the others.
+func TestALongPauseOfTheLogIsNoGap(t *testing.T) {
+	server := redistest.Start(t, "--stream-node-max-entries", "1") // so that trimming is exact
+	p := startProxy(t, server.Addr())
+	record := tape{t, server.Client()}
+	a := openLobby(t, server.Addr(), testConfig("a:1"))
+	b := openLobby(t, server.Addr(), testConfig("b:1"), p.through())
+	v := newVisitor(t, "u", "r")
+	v.mustVisit(b, false)
+	record.add("100000-0", "1-1", "r", "before")
+	v.expect("| before")
+	p.setCut(true)
+	eventually(t, "the reader is cut off", func() bool { return !b.cluster.Ready() })
+	record.add("101000-0", "1-2", "r", "last")
+	for range 3 {
+		a.tell("r", "next")
+		a.caughtUp(server.Client())
+		_, err := a.cluster.appendPosition(context.Background())
+		require.NoError(t, err)
+	}
+	p.setCut(false)
+	v.expect("| before last next next next")
+	require.Zero(t, a.cluster.Stats().Gaps+b.cluster.Stats().Gaps)
 }

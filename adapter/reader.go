@@ -246,6 +246,7 @@ func (r *reader) deliver(raw *rawEntry) (after func()) {
 	r.c.guard("delivery", func() { after = r.dispatch(l, raw) })
 	// What was delivered before the log went back is in the ring for whom it had not reached.
 	r.c.ring.keep(l)
+	r.c.agedMs.Store(r.c.ring.from.ms)
 	return after
 }
 
@@ -255,6 +256,7 @@ func (r *reader) dispatch(l *logged, raw *rawEntry) (after func()) {
 	switch {
 	case l.resets:
 		r.source = streamID{}
+		r.c.forgetHad()
 		return nil
 	case err != nil:
 		r.c.badEntry(err)
@@ -273,7 +275,7 @@ func (r *reader) dispatch(l *logged, raw *rawEntry) (after func()) {
 	}
 	r.c.count.delivered.Add(1)
 	if e.kind == typeBroadcast {
-		a.deliver(delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id)})
+		a.deliver(delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id), again: r.c.again(l.source)})
 		return nil
 	}
 	change := e // so that e itself, of which there are many more, need not outlive this

@@ -245,6 +245,28 @@ func TestPositionScript(t *testing.T) {
 	require.Equal(t, int64(700), reply[1])
 }
 
+// After a long outage every reader's position is old, and nothing is lost as long as the log has it.
+func TestAPositionAfterALongPauseTrimsNothingOfTheLogsEnd(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t, "--stream-node-max-entries", "1") // so that trimming is exact
+	redisClient := server.Client()
+	for _, id := range []string{"1000-0", "2900-0", "3000-0"} {
+		logger{t, redisClient}.fields(id, []string{"a", "b"})
+	}
+	ids := func() (ids []string) {
+		require.NoError(t, positionScript.Run(ctx, redisClient, []string{logKey}, 0, 1500, 1000).Err())
+		entries, err := redisClient.XRange(ctx, logKey, "-", "+").Result()
+		require.NoError(t, err)
+		for _, e := range entries {
+			ids = append(ids, e.ID)
+		}
+		return ids
+	}
+	for range 2 {
+		require.Equal(t, []string{"2900-0", "3000-0"}, ids()[:2])
+	}
+}
+
 func TestTheCapIsCountedWhenItCutsIntoTheWindow(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)

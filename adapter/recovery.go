@@ -26,6 +26,7 @@ type Recovery struct {
 	offset streamID
 	rec    record
 	rooms  map[string]streamID
+	had    streamID // what the client has received of a lost tail
 	// pinned are the entries that were missed up to pinnedTo; held here, they cannot be lost to the ring's limits.
 	pinned   []*logged
 	pinnedTo streamID
@@ -48,6 +49,9 @@ func (r *Recovery) Session() (user string, rooms []string, err error) {
 func (r *Recovery) Take(ctx context.Context) error {
 	c := r.a.c
 	next := r.rec
+	if r.had.isZero() {
+		next.Had, next.Lost = "", ""
+	}
 	next.Owner, next.Gen, next.Sid, next.Closed = c.cfg.UID, r.rec.Gen+1, string(r.sid), false
 	call, err := c.sessions.takes.do(ctx, takeCall{nsp: r.a.name, pid: r.pid, was: r.rec, next: next})
 	if err != nil {
@@ -57,13 +61,15 @@ func (r *Recovery) Take(ctx context.Context) error {
 		return ErrSessionLost
 	}
 	c.sessions.adopt(&session{
-		pid: r.pid, sid: next.Sid, user: next.User, gen: next.Gen, state: sessionTaken, rooms: next.Rooms, saved: time.Now(),
+		pid: r.pid, sid: next.Sid, user: next.User, gen: next.Gen, from: next.from(), had: next.Had, lost: next.Lost,
+		state: sessionTaken, rooms: next.Rooms, saved: time.Now(),
 	})
 	return nil
 }
 
-// Discard ends the session: its client is another user now.
-func (r *Recovery) Discard() {
+// Discard ends the session: its client is another user now. It returns when that is written, so that it holds on every
+// node, or when ctx ends or that could not be made sure of in Config.SessionTimeout.
+func (r *Recovery) Discard(ctx context.Context) {
 	if r.unavailable {
 		return
 	}
@@ -72,12 +78,15 @@ func (r *Recovery) Discard() {
 	c.sessions.finish(r.sid, sessionEnded)
 	ended := record{Gen: r.rec.Gen + 1}
 	c.sessions.announce([]*batched[takeCall]{{value: takeCall{nsp: r.a.name, pid: r.pid, was: r.rec, next: ended, taken: true}}})
+	if err := c.sessions.saved(ctx, r.pid); err != nil {
+		c.warnf("discard", "the end of a session is not written yet", "err", err)
+	}
 }
 
 // Resume makes the socket, which has connected, join rooms, sends it hello with the client's own offset, and then what
 // the client missed in those rooms: all in one step with the position of the log, so that what comes next is the first
 // entry that was not replayed. After an error nothing was sent and the connection has to be closed; the session has
-// ended, unless it was the connection that went.
+// ended, unless it was the connection that went, or the log still has what this node has no more.
 func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event string, payload any)) error {
 	a, c := r.a, r.a.c
 	event, payload := hello()
@@ -94,7 +103,11 @@ func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event 
 	}
 	if err != nil {
 		c.count.recoveryFailed.Add(1)
-		if !errors.Is(err, errNoSocket) {
+		switch {
+		case errors.Is(err, errNoSocket):
+		case errors.Is(err, errUncovered) && c.torn.Load() == r.torn:
+			c.sessions.finish(s.Id(), sessionClosed)
+		default:
 			c.sessions.finish(s.Id(), sessionEnded)
 		}
 		return err
@@ -102,6 +115,7 @@ func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event 
 	r.pinned = nil // the socket keeps r
 	m := a.table.member(s.Id())
 	m.serveFrom(maxID(r.offset, c.position))
+	m.had, c.had = r.had, maxID(r.had, c.had)
 	a.post(m, s, job{frame: greeting})
 	for _, l := range missed {
 		a.post(m, s, job{frame: l.frame, uncharged: true})
@@ -117,7 +131,7 @@ func (r *Recovery) missed(rooms []string) ([]*logged, error) {
 	if r.a.c.torn.Load() != r.torn {
 		return nil, errUncovered
 	}
-	q := question{nsp: r.a.name, after: r.offset, rooms: make(map[string]streamID, len(rooms)), limit: r.a.c.cfg.RecoveryMaxEvents}
+	q := question{nsp: r.a.name, after: r.offset, rooms: make(map[string]streamID, len(rooms)), had: r.had, limit: r.a.c.cfg.RecoveryMaxEvents}
 	for _, room := range rooms {
 		// A room that the session was not in is one that it joins only now.
 		if since, was := r.rooms[room]; was {
@@ -138,7 +152,9 @@ func (r *Recovery) missed(rooms []string) ([]*logged, error) {
 	if err != nil {
 		return nil, err
 	}
-	missed = append(missed, more...)
+	if missed = append(missed, more...); len(missed) > q.limit {
+		return nil, errTooMany
+	}
 	return missed, notKicked(missed)
 }
 
@@ -336,8 +352,12 @@ func (a *nspAdapter) restore(ctx context.Context, pid, offsetText string) (*Reco
 		return nil, errors.New("the session has ended")
 	case !got.rec.Closed && c.expired(got.rec.Owner):
 		return nil, errors.New("the session's node ended too long ago")
+	case offset.compare(got.rec.from()) < 0:
+		return nil, errors.New("the offset is from before the session")
 	}
-	r := &Recovery{a: a, pid: pid, sid: newSid(), offset: offset, rec: got.rec, rooms: got.rec.roomsSince(), torn: torn}
+	r := &Recovery{
+		a: a, pid: pid, sid: newSid(), offset: offset, rec: got.rec, rooms: got.rec.roomsSince(), had: got.rec.hadAt(offset), torn: torn,
+	}
 	if err := r.checkAhead(ctx); err != nil {
 		return nil, err
 	}
@@ -373,7 +393,7 @@ func (r *Recovery) checkAhead(ctx context.Context) error {
 // pin holds on to what was missed. ahead says that the log has the offset, although this node has not come to it.
 func (r *Recovery) pin(ctx context.Context, ahead bool) error {
 	c := r.a.c
-	q := question{nsp: r.a.name, after: r.offset, rooms: r.rooms, limit: c.cfg.RecoveryMaxEvents}
+	q := question{nsp: r.a.name, after: r.offset, rooms: r.rooms, had: r.had, limit: c.cfg.RecoveryMaxEvents}
 	c.deliverMu.Lock()
 	defer c.deliverMu.Unlock()
 	switch {

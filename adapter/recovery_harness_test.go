@@ -89,7 +89,7 @@ func (l *lobby) admit(s *socket.Socket) error {
 	}
 	whose, rooms, err := r.Session()
 	if err == nil && whose != user {
-		r.Discard()
+		r.Discard(context.Background())
 		return errors.New("another user's")
 	}
 	if err == nil {

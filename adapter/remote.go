@@ -117,8 +117,8 @@ func (a *nspAdapter) answerFetch(m message) {
 	a.c.inbox.respond(m, typeFetchReply, map[string]any{"sockets": sockets})
 }
 
-// credentials are headers and fields of the handshake's auth that never leave the node.
-var credentials = []string{"authorization", "cookie", "proxy-authorization", "token"}
+// credentials are headers and fields of the handshake's auth that never leave the node. Who has a pid has the session.
+var credentials = []string{"authorization", "cookie", "proxy-authorization", "token", "pid", "offset"}
 
 // detailsValue is a socket as the other nodes see it. What cannot be encoded of its data is left out.
 func detailsValue(s *socket.Socket) map[string]any {

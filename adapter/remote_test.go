@@ -54,7 +54,9 @@ func TestFetchSocketsAsksAllNodes(t *testing.T) {
 			Big  int64  `json:"big"`
 		}{"u1", 1 << 53})
 		nodes[2].socket(c.sid).SetData(func() {})
-		nodes[1].socket(b.sid).Handshake().Auth = map[string]any{"token": "secret", "kept": "yes"}
+		nodes[1].socket(b.sid).Handshake().Auth = map[string]any{
+			"token": "secret", "pid": "secret", "offset": "1-0", "kept": "yes",
+		}
 		nodes[1].socket(b.sid).Handshake().Headers["Cookie"] = "secret"
 		found, err := fetch(nodes[0].io)
 		require.NoError(t, err)

@@ -59,7 +59,9 @@ type ring struct {
 	from streamID
 	// source is the highest source id that it holds or held; lower ones are repetitions.
 	source streamID
-	found  []*queue // reused by indexes
+	// dropped is the highest source id of what the limits have dropped.
+	dropped streamID
+	found   []*queue // reused by indexes
 }
 
 func newRing(limits ringLimits) *ring {
@@ -70,7 +72,7 @@ func newRing(limits ringLimits) *ring {
 
 // reset empties the ring; the next entry is the first one after from.
 func (r *ring) reset(from streamID) {
-	r.all, r.bytes, r.from, r.source = queue{}, 0, from, streamID{}
+	r.all, r.bytes, r.from, r.source, r.dropped = queue{}, 0, from, streamID{}, streamID{}
 	r.rooms = make(map[roomKey]*queue)
 	r.everyone = make(map[string]*queue)
 }
@@ -90,7 +92,7 @@ func (r *ring) keep(l *logged) {
 func (r *ring) add(l *logged) {
 	r.all.push(l)
 	r.bytes += l.size()
-	r.learn(l)
+	r.source = l.above(r.source)
 	for _, q := range r.indexes(l, true) {
 		q.push(l)
 	}
@@ -137,7 +139,7 @@ func obtain[K comparable](index map[K]*queue, key K, create bool) *queue {
 // evict drops the oldest entry, which is also the oldest of each of its rooms.
 func (r *ring) evict() {
 	l := r.all.popFirst()
-	r.from = l.id
+	r.from, r.dropped = l.id, l.above(r.dropped)
 	r.bytes -= l.size()
 	for _, q := range r.indexes(l, false) {
 		q.popFirst()
@@ -156,21 +158,20 @@ func (r *ring) forgetAbove(id streamID) {
 		r.prune(l)
 	}
 	if r.from.compare(id) > 0 {
-		r.from = id
+		r.from, r.dropped = id, streamID{}
 	}
-	r.source = streamID{}
+	r.source = r.dropped
 	for _, l := range r.all.items() {
-		r.learn(l)
+		r.source = l.above(r.source)
 	}
 }
 
-func (r *ring) learn(l *logged) {
-	switch {
-	case l.resets:
-		r.source = streamID{}
-	case l.source.compare(r.source) > 0:
-		r.source = l.source
+// above is the highest source id of entries up to this one, before which it was source.
+func (l *logged) above(source streamID) streamID {
+	if l.resets {
+		return streamID{}
 	}
+	return maxID(l.source, source)
 }
 
 // prune forgets the queues of a dropped entry that are empty now.
@@ -220,6 +221,8 @@ type question struct {
 	after streamID
 	// rooms are the socket's, each with the position from which on it was in it.
 	rooms map[string]streamID
+	// had is the highest source that the socket was sent of a tail which the log has lost.
+	had   streamID
 	limit int
 }
 
@@ -252,7 +255,7 @@ func (r *ring) missed(q question) ([]*logged, error) {
 	return q.sorted(found)
 }
 
-// sorted orders entries, and drops repetitions and those that the socket is excepted from.
+// sorted orders entries, and drops repetitions and those that the socket is excepted from or had.
 func (q question) sorted(found []*logged) ([]*logged, error) {
 	slices.SortFunc(found, func(a, b *logged) int { return a.id.compare(b.id) })
 	found = slices.CompactFunc(found, func(a, b *logged) bool { return a.id == b.id })
@@ -264,6 +267,9 @@ func (q question) sorted(found []*logged) ([]*logged, error) {
 }
 
 func (q question) excepted(l *logged) bool {
+	if !l.source.isZero() && l.source.compare(q.had) <= 0 {
+		return true
+	}
 	for _, room := range l.opts.Except {
 		if _, in := q.rooms[room]; in {
 			return true

@@ -31,12 +31,34 @@ type record struct {
 	// Sid is the socket, so that a repeated takeover is recognised.
 	Sid  string `json:"sid"`
 	User string `json:"user"`
+	// From is the position that the session began at: an offset from before it is another session's.
+	From string `json:"from,omitempty"`
+	// Had is the highest source that the socket was sent of a tail that the log has lost, behind the position Lost. It
+	// counts for a client whose offset is behind that: it has received all that it was sent before.
+	Had  string `json:"had,omitempty"`
+	Lost string `json:"lost,omitempty"`
 	// Rooms holds, of each room, the position from which on the socket was in it.
 	Rooms map[string]string `json:"rooms,omitempty"`
 	// Closed says that the connection was lost; the key's TTL is the rest of the recovery window.
 	Closed bool `json:"closed,omitempty"`
 	// Ended says that the session must not be recovered: its client left or was sent away.
 	Ended bool `json:"ended,omitempty"`
+}
+
+// from is From parsed; a damaged one counts as "from the beginning".
+func (r record) from() streamID {
+	id, _ := parseStreamID(r.From)
+	return id
+}
+
+// hadAt is Had for a client with this offset, 0-0 for none.
+func (r record) hadAt(offset streamID) streamID {
+	lost, _ := parseStreamID(r.Lost)
+	had, err := parseStreamID(r.Had)
+	if err != nil || offset.compare(lost) <= 0 {
+		return streamID{}
+	}
+	return had
 }
 
 // roomsSince is Rooms with its positions parsed; a damaged one counts as "from the beginning".
@@ -61,6 +83,8 @@ const (
 type session struct {
 	pid, sid, user string
 	gen            int64
+	from           streamID // the registry's mu: where it began
+	had, lost      string   // the registry's mu: as in record
 
 	sock    *socket.Socket    // the registry's mu; nil while it is only taken
 	member  *member           // the registry's mu; nil unless live
@@ -183,6 +207,40 @@ func (r *registry) touch(sid socket.SocketId) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.bySid[sid]; s != nil && s.state == sessionLive {
+		r.save(s)
+	}
+}
+
+// noteHad notes what a live socket had of a lost tail, and where that began; 0-0 is nothing.
+func (r *registry) noteHad(sid socket.SocketId, had, lost streamID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.bySid[sid]
+	if s == nil || s.state != sessionLive {
+		return
+	}
+	was := s.had
+	if s.had, s.lost = had.String(), lost.String(); had.isZero() {
+		s.had, s.lost = "", ""
+	}
+	if s.had != was {
+		r.save(s)
+	}
+}
+
+// lower makes that a live socket's session began at to at the latest, and has it written if that or the socket's rooms
+// changed.
+func (r *registry) lower(sid socket.SocketId, to streamID, changed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.bySid[sid]
+	if s == nil || s.state != sessionLive {
+		return
+	}
+	if s.from.compare(to) > 0 {
+		s.from, changed = to, true
+	}
+	if changed {
 		r.save(s)
 	}
 }
@@ -359,7 +417,7 @@ func (r *registry) take(owner string, n int) []writing {
 			r.stale--
 			continue
 		}
-		rec := record{Owner: owner, Gen: s.gen, Sid: s.sid, User: s.user}
+		rec := record{Owner: owner, Gen: s.gen, Sid: s.sid, User: s.user, From: s.from.String(), Had: s.had, Lost: s.lost}
 		switch {
 		case s.state == sessionEnded:
 			rec.Ended = true

@@ -176,9 +176,11 @@ func (s *sessions) adopt(next *session) {
 	}
 }
 
-// open gives a socket that has just connected its session.
+// open gives a socket that has just connected its session. For holders of the delivery lock.
 func (s *sessions) open(sock *socket.Socket, m *member, user string) {
-	next := &session{pid: pidOf(sock), sid: string(sock.Id()), user: user, gen: 1, sock: sock, state: sessionLive, member: m}
+	next := &session{
+		pid: pidOf(sock), sid: string(sock.Id()), user: user, gen: 1, from: m.floor, sock: sock, state: sessionLive, member: m,
+	}
 	s.adopt(next)
 	s.local.touch(sock.Id())
 	if m.isGone() {

@@ -14,7 +14,7 @@ type Stats struct {
 	Delivered uint64
 	// Writes counts packets handed to a socket's connection.
 	Writes uint64
-	// Duplicates counts log entries dropped because their source event had been delivered.
+	// Duplicates counts log entries dropped because their source event had been delivered, be it to some sockets only.
 	Duplicates uint64
 	// BadEntries counts log entries that could not be decoded.
 	BadEntries uint64

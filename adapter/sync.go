@@ -25,6 +25,11 @@ func (c *Cluster) runSync(ctx context.Context) {
 	}
 }
 
+// syncFrame makes at the offset of those that it is sent to.
+func syncFrame(nsp string, at streamID) *frame {
+	return newFrame(nsp, packetBody{array: []byte(`["sync"]`), offset: at}, flags{})
+}
+
 // sync sends the position, behind their events, to the sockets that were sent nothing for a while. Age is told by the
 // log's own ids.
 func (a *nspAdapter) sync() {
@@ -35,7 +40,7 @@ func (a *nspAdapter) sync() {
 	if at.ms < age {
 		return
 	}
-	f := newFrame(a.name, packetBody{array: []byte(`["sync"]`), offset: at}, flags{})
+	f := syncFrame(a.name, at)
 	a.table.walk(options{}, func(m *member) {
 		if !m.served || m.upTo.ms > at.ms-age {
 			return

@@ -160,12 +160,12 @@ func (r *reader) wentBack(ctx context.Context, view logView) error {
 	if !found {
 		r.moveTo(view.oldest.before(), view.info.trimmed())
 		r.origin, r.recent = view.oldest, idRing{}
-		r.rewind(r.pos)
+		r.rewind(r.pos, false)
 		return nil
 	}
 	r.pos, r.anchored = known, true
 	r.recent.forgetAbove(known)
-	r.rewind(known)
+	r.rewind(known, true)
 	return nil
 }
 

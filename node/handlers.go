@@ -70,10 +70,10 @@ func (n *Node) listen(s *socket.Socket, sess *session) {
 		}
 		// The client may rely on an answer, so what it says has to outlive this node.
 		n.whenSaved(s, func(err error) {
-			if err != nil {
+			if err != nil && !sess.confirmed(room) {
 				n.leave(s, sess, room)
 			}
-			if err != nil || !sess.in(room) {
+			if err != nil || !sess.confirm(room) {
 				n.reply(s, ack, "", errors.Join(errUnavailable, err))
 				return
 			}

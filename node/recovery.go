@@ -33,8 +33,8 @@ type Recovery interface {
 	Session() (user string, rooms []string, err error)
 	// Take makes it this connection's. After an error it isn't, and the client has to try again.
 	Take(ctx context.Context) error
-	// Discard ends it.
-	Discard()
+	// Discard ends it, on every node when it returns, unless ctx ends before.
+	Discard(ctx context.Context)
 	// Resume is Open, with the events that were missed in rooms following hello.
 	Resume(s *socket.Socket, rooms []string, hello Hello) error
 }
@@ -54,7 +54,7 @@ func (n *Node) goOn(ctx context.Context, sess *session) error {
 		return errors.Join(errRetry, err)
 	}
 	if user != sess.identity.User {
-		sess.recovery.Discard()
+		sess.recovery.Discard(ctx)
 		return errOtherUser
 	}
 	if sess.earlier, err = n.regrant(ctx, sess, rooms); err != nil {
@@ -114,6 +114,7 @@ func (n *Node) start(s *socket.Socket, sess *session) error {
 			if err := sess.enter(n.deps.Presence, room, n.cfg.MaxRooms); err != nil {
 				continue // the limit is lower than when the session subscribed
 			}
+			sess.confirm(room)
 		}
 		rooms = append(rooms, room)
 	}

@@ -97,7 +97,7 @@ func (e *earlier) Take(context.Context) error {
 	return e.takeErr
 }
 
-func (e *earlier) Discard() { e.note("discard") }
+func (e *earlier) Discard(context.Context) { e.note("discard") }
 
 func (e *earlier) Resume(s *socket.Socket, rooms []string, hello Hello) error {
 	e.note("resume " + strings.Join(rooms, " "))
@@ -241,6 +241,23 @@ func TestSubscriptionThatCannotBeSavedIsNoSubscription(t *testing.T) {
 	require.Contains(t, c.event(`421["subscribe_solicitud",{"solicitud_id":"granted"}]`, "31"), `"code":"unavailable"`)
 	require.Zero(t, r.presence.in("solicitud_granted"))
 	require.Contains(t, c.event(`422["unsubscribe_solicitud",{"solicitud_id":"granted"}]`, "32"), `"code":"unavailable"`)
+}
+
+func TestSubscriptionStandsIfItsRepetitionCannotBeSaved(t *testing.T) {
+	list := newSessionList()
+	list.hold = make(chan error)
+	r := newRig(t, func(_ *Config, d *Deps) { d.Sessions = list })
+	c, _ := r.connect("client:c")
+	subscribe := func(id string, saved error) string {
+		was := list.times("saved")
+		c.send(`42` + id + `["subscribe_solicitud",{"solicitud_id":"granted"}]`)
+		r.eventually("it waits to be saved", func() bool { return list.times("saved") > was })
+		list.hold <- saved
+		return c.next()
+	}
+	require.Contains(t, subscribe("1", nil), `"ok":true`)
+	require.Contains(t, subscribe("2", errors.New("no Redis")), `"code":"unavailable"`)
+	require.Equal(t, 1, r.presence.in("solicitud_granted"))
 }
 
 func TestRecoveryWithTheHeadersToken(t *testing.T) {

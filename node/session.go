@@ -24,8 +24,8 @@ type session struct {
 	mu sync.Mutex
 	// ended is set when the socket has gone; nothing joins after it. Guarded by mu.
 	ended bool
-	// solicitudes are the solicitud rooms that the socket subscribed to. Guarded by mu.
-	solicitudes map[string]struct{}
+	// solicitudes are the solicitud rooms that the socket subscribed to, and whether that was confirmed. Guarded by mu.
+	solicitudes map[string]bool
 }
 
 // MarshalJSON is what other nodes see of a socket in fetchSockets: whom it belongs to, nothing else.
@@ -109,19 +109,29 @@ func (s *session) enter(p Presence, room string, limit int) error {
 		return errTooManyRooms
 	}
 	if s.solicitudes == nil {
-		s.solicitudes = make(map[string]struct{})
+		s.solicitudes = make(map[string]bool)
 	}
 	p.Join(s.member(room))
-	s.solicitudes[room] = struct{}{}
+	s.solicitudes[room] = false
 	return nil
 }
 
-// in reports whether the socket is in room.
-func (s *session) in(room string) bool {
+// confirm notes that the client may rely on being in room; false means that the socket isn't.
+func (s *session) confirm(room string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, in := s.solicitudes[room]
-	return in
+	if _, in := s.solicitudes[room]; !in {
+		return false
+	}
+	s.solicitudes[room] = true
+	return true
+}
+
+// confirmed reports whether the client relies on being in room.
+func (s *session) confirmed(room string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.solicitudes[room]
 }
 
 // exit forgets room, if the socket was in it.

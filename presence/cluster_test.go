@@ -361,6 +361,7 @@ func TestRedisDownAtStart(t *testing.T) {
 	eventually(t, "failures", func() bool { return a.Counters().FlushErrors > 2 })
 	srv.Launch()
 	eventually(t, "written", a.figures(1, 1, 1))
+	eventually(t, "announced", func() bool { return len(announced(t, a.client)) > 0 })
 	require.Equal(t, []string{"user_joined r1 u client"}, announced(t, a.client))
 }
 

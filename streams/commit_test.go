@@ -278,13 +278,32 @@ func TestCommitTrimsTheLogByAge(t *testing.T) {
 	c := r.scripted()
 	now := r.rdb.Time(t.Context()).Val()
 	young := strconv.FormatInt(now.Add(-c.cfg.LogMaxAge/2).UnixMilli(), 10) + "-0"
-	for _, id := range []string{strconv.FormatInt(now.Add(-c.cfg.LogMaxAge-time.Second).UnixMilli(), 10) + "-0", young} {
+	aged := strconv.FormatInt(now.Add(-c.cfg.LogMaxAge-time.Second).UnixMilli(), 10) + "-0"
+	near := strconv.FormatInt(now.Add(-c.cfg.LogMaxAge-c.cfg.LogMaxAge/9).UnixMilli(), 10) + "-0"
+	old := strconv.FormatInt(now.Add(-c.cfg.LogMaxAge-c.cfg.LogMaxAge/8-10*time.Second).UnixMilli(), 10) + "-0"
+	for _, id := range []string{old, near, aged, young} {
 		require.NoError(t, r.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: r.keys.log, ID: id, Values: []string{"a", "b"}}).Err())
 	}
 	reply, err := c.runCommit(t.Context(), c.entries("1-1"))
 	require.NoError(t, err)
 	require.Equal(t, commitReply{outcomes: "r"}, reply, "what is old is not counted as cut")
 	left := r.unitIDs(r.keys.log)
-	require.Len(t, left, 2)
-	require.Equal(t, young, left[0])
+	require.Len(t, left, 4)
+	require.Equal(t, []string{near, aged, young}, left[:3])
+}
+
+// After a long outage every reader's position is old, and nothing is lost as long as the log has it.
+func TestCommitAfterALongPauseTrimsNothingOfTheLogsEnd(t *testing.T) {
+	r := rigAt(t, redistest.Start(t, "--stream-node-max-entries", "1").Addr()) // so that trimming is exact
+	r.group()
+	r.addAt("1-1", "1-2")
+	r.ghostReads("a:1", 2)
+	c := r.scripted()
+	end := strconv.FormatInt(r.rdb.Time(t.Context()).Val().Add(-10*c.cfg.LogMaxAge).UnixMilli(), 10) + "-0"
+	require.NoError(t, r.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: r.keys.log, ID: end, Values: []string{"a", "b"}}).Err())
+	for _, id := range []string{"1-1", "1-2"} {
+		_, err := c.runCommit(t.Context(), c.entries(id))
+		require.NoError(t, err)
+		require.Equal(t, end, r.unitIDs(r.keys.log)[0])
+	}
 }

@@ -2,7 +2,7 @@
 --
 -- KEYS[1] event stream  KEYS[2] log  KEYS[3] dead letters  KEYS[4] last committed id  KEYS[5] index of the grants
 -- KEYS[6..] of each entry in turn: its idempotency key if it has one, then its grants' keys
--- ARGV[1] group  ARGV[2] log age, ms  ARGV[3] log cap, entries  ARGV[4] idempotency TTL, ms  ARGV[5] grant TTL, ms
+-- ARGV[1] group  ARGV[2] log age, ms, beyond which entries are trimmed  ARGV[3] log cap, entries  ARGV[4] idempotency TTL, ms  ARGV[5] grant TTL, ms
 -- ARGV[6] dead letters' cap, entries  ARGV[7] number of entries, ids ascending; then of each entry:
 --   id, target ("l" log, "d" dead), "1" if it has an idempotency key, number of grants, user of each grant,
 --   number of strings that follow, field and value pairs of the new entry
@@ -17,6 +17,9 @@
 --
 -- The snapshot of the smallest pending ids holds while the script runs. An entry is added before it is acknowledged,
 -- since Redis refuses XADD but not XACK when it is out of memory, and an acknowledged entry would be lost.
+--
+-- Of the entries beyond the log age the newest stays, with those of an eighth of the age before it: after a long pause
+-- that is where the readers are.
 
 local events, log, dead, committed, index = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, n = ARGV[1], tonumber(ARGV[7])
@@ -106,13 +109,22 @@ for i = 1, n do
   end
 end
 
+-- Trims the log by age.
+local function trim()
+  local age = tonumber(ARGV[2])
+  local aged = redis.pcall('XREVRANGE', log, string.format('%.0f', math.max(0, now - age)), '-', 'COUNT', 1)
+  if failed(aged) or not aged[1] then return end
+  local keep = tonumber(string.match(aged[1][1], '^%d+')) - math.floor(age / 8)
+  redis.pcall('XTRIM', log, 'MINID', '~', string.format('%.0f', math.max(0, keep)))
+end
+
 local cut, deadCut = 0, 0
 if #acks > 0 then
   redis.call('XACK', events, group, unpack(acks))
   redis.call('SET', committed, acks[#acks])
 end
 if relayed then
-  redis.pcall('XTRIM', log, 'MINID', '~', string.format('%.0f', math.max(0, now - tonumber(ARGV[2]))))
+  trim()
   cut = cap(log, ARGV[3])
 end
 if died then deadCut = cap(dead, ARGV[6]) end
