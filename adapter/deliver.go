@@ -12,7 +12,8 @@ type delivery struct {
 	// socket.
 	uncharged bool
 	// again is the source of an event of a lost tail: members that had it are told the id only. 0-0 if it is none.
-	again streamID
+	again   streamID
+	passing *frame // tells it
 	// prepare is called for each socket before it is sent the frame. May be nil.
 	prepare func(*socket.Socket)
 }
@@ -30,7 +31,6 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 	var receivers, written uint64
 	f := d.frame
 	logged := !f.id.isZero()
-	var passing *frame
 	a.table.walk(d.opts, func(m *member) {
 		link := m.link.Load()
 		if link == linkHalted {
@@ -50,12 +50,7 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 			m.upTo = f.id
 		}
 		if !d.again.isZero() && d.again.compare(m.had) <= 0 {
-			if logged && m.served {
-				if passing == nil {
-					passing = syncFrame(a.name, f.id)
-				}
-				a.post(m, s, job{frame: passing})
-			}
+			a.pass(&d, m, s)
 			return
 		}
 		receivers++
@@ -70,6 +65,17 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 	})
 	a.c.count.writes.Add(written)
 	return receivers
+}
+
+// pass makes the offset of a member's client move past an entry that it is not sent.
+func (a *nspAdapter) pass(d *delivery, m *member, s *socket.Socket) {
+	if d.frame.id.isZero() || !m.served {
+		return
+	}
+	if d.passing == nil {
+		d.passing = syncFrame(a.name, d.frame.id)
+	}
+	a.post(m, s, job{frame: d.passing})
 }
 
 // post sees to a job's being done, in order. It never blocks.

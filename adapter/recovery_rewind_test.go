@@ -46,12 +46,25 @@ func TestWhatALostTailHeldComesToWhoNeverHadIt(t *testing.T) {
 	out.expect("| a b c")
 	stays.expect("| a b c")
 	late.expect("| b c")
+	dump = p.dump()
+	p.add("200-0", "1-5", "r", "d")
+	stays.expect("| a b c d")
+	l.caughtUp(p.c)
+	p.goBack(dump)
+	l.wentBack(2)
+	p.add("160-0", "1-5", "r", "d")
+	p.add("160-1", "1-6", "r", "e")
+	out.expect("| a b c d e")
+	stays.expect("| a b c d e")
+	late.expect("| b c d e")
 }
 
 // Events of the lost tail are committed again behind others: to whom had them they are repetitions now and later.
 func TestWhatALostTailHeldIsNotRepeatedByARecovery(t *testing.T) {
-	for name, test := range map[string]struct{ cutBefore, elsewhere bool }{
+	for name, test := range map[string]struct{ cutBefore, away, elsewhere bool }{
 		"cut afterwards":                    {},
+		"away meanwhile":                    {cutBefore: true, away: true},
+		"away meanwhile, back on the other": {cutBefore: true, away: true, elsewhere: true},
 		"cut before":                        {cutBefore: true},
 		"cut before, back on another node":  {cutBefore: true, elsewhere: true},
 		"cut afterwards, back on the other": {elsewhere: true},
@@ -82,13 +95,15 @@ func TestWhatALostTailHeldIsNotRepeatedByARecovery(t *testing.T) {
 			v.stored(p.c, func(r record) bool { return isLive(r) && r.Had == "1-2" })
 			if test.cutBefore {
 				v.cut()
+			}
+			if test.cutBefore && !test.away {
 				v.mustVisit(back, true)
 			}
 			p.add("150-0", "1-2", "r", "b")
 			a.caughtUp(p.c)
 			b.caughtUp(p.c)
-			if !test.cutBefore {
-				v.cut()
+			if !test.away {
+				eventually(t, "its offset passes the repetition", func() bool { return v.lastOffset() == "150-0" })
 			}
 			for range 2 {
 				v.mustVisit(back, true)

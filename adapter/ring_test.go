@@ -18,9 +18,13 @@ type naiveRing struct {
 	list   []*logged
 	from   streamID
 	source streamID
+	// dropped is the highest source of what the limits dropped since the sources began.
+	dropped streamID
 }
 
-func (n *naiveRing) reset(from streamID) { n.list, n.from, n.source = nil, from, streamID{} }
+func (n *naiveRing) reset(from streamID) {
+	n.list, n.from, n.source, n.dropped = nil, from, streamID{}, streamID{}
+}
 
 func (n *naiveRing) keep(l logged) {
 	if !l.source.isZero() && l.source.compare(n.source) <= 0 {
@@ -30,6 +34,12 @@ func (n *naiveRing) keep(l logged) {
 	n.learn()
 	for n.exceeds() {
 		n.from = n.list[0].id
+		switch l := n.list[0]; {
+		case l.resets:
+			n.dropped = streamID{}
+		case l.source.compare(n.dropped) > 0:
+			n.dropped = l.source
+		}
 		n.list = n.list[1:]
 	}
 }
@@ -57,16 +67,16 @@ func (n *naiveRing) exceeds() bool {
 }
 
 func (n *naiveRing) forgetAbove(id streamID) {
+	if n.from.compare(id) > 0 {
+		n.from, n.dropped = id, streamID{}
+	}
 	list := n.list
-	n.list, n.source = nil, streamID{}
+	n.list, n.source = nil, n.dropped
 	for _, l := range list {
 		if l.id.compare(id) <= 0 {
 			n.list = append(n.list, l)
 			n.learn()
 		}
-	}
-	if n.from.compare(id) > 0 {
-		n.from = id
 	}
 }
 
