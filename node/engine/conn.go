@@ -105,9 +105,9 @@ var errEnded = errors.New("reading ended")
 
 // read receives messages until the connection or handle ends it. The error is a ws.ProtocolError, errTooLarge, errNotUTF8,
 // errEnded, or the connection's.
-func (c *conn) read(max int, handle handler) error {
+func (c *conn) read(limit int, handle handler) error {
 	for {
-		rest, err := c.parse(c.unread, max, handle)
+		rest, err := c.parse(c.unread, limit, handle)
 		if err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ var (
 )
 
 // parse handles the complete frames of data and returns what follows them.
-func (c *conn) parse(data []byte, max int, handle handler) (rest []byte, err error) {
+func (c *conn) parse(data []byte, limit int, handle handler) (rest []byte, err error) {
 	for {
 		from := bytes.NewReader(data)
 		h, err := ws.ReadHeader(from)
@@ -148,7 +148,8 @@ func (c *conn) parse(data []byte, max int, handle handler) (rest []byte, err err
 		if err := ws.CheckHeader(h, state); err != nil {
 			return nil, err
 		}
-		if h.Length+int64(len(c.message)) > int64(max) {
+		// A control frame is no part of the message around it, and short.
+		if !h.OpCode.IsControl() && h.Length > int64(limit-len(c.message)) {
 			return nil, errTooLarge
 		}
 		if int64(from.Len()) < h.Length {
