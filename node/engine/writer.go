@@ -222,6 +222,8 @@ func (s *Session) waitingChunk(scratch []byte) []byte {
 	case s.state.Load() == stateClosed:
 		return nil
 	case s.queue.empty():
+		// The writers' attempts would fail of a deadline that has passed, too.
+		_ = s.ws.net.SetWriteDeadline(time.Time{}) // fails if the connection is closed, as they then do
 		s.ws.blocked = false
 		s.hungUp()
 		return nil
