@@ -69,8 +69,12 @@ func (c Config) Validate() error {
 		field string
 		value time.Duration
 	}{
-		{"PingInterval", c.PingInterval}, {"PingTimeout", c.PingTimeout}, {"UpgradeTimeout", c.UpgradeTimeout},
-		{"StallTimeout", c.StallTimeout}, {"CloseGrace", c.CloseGrace}, {"CloseWait", c.CloseWait},
+		{"PingInterval", c.PingInterval},
+		{"PingTimeout", c.PingTimeout},
+		{"UpgradeTimeout", c.UpgradeTimeout},
+		{"StallTimeout", c.StallTimeout},
+		{"CloseGrace", c.CloseGrace},
+		{"CloseWait", c.CloseWait},
 	} {
 		check(d.value > 0, d.field, d.value, "more than 0")
 	}

@@ -112,9 +112,9 @@ var errEnded = errors.New("reading ended")
 
 // read receives messages until the connection or handle ends it. The error is a ws.ProtocolError, errTooLarge, errNotUTF8,
 // errEnded, or the connection's.
-func (c *conn) read(max int, handle handler) error {
+func (c *conn) read(limit int, handle handler) error {
 	for {
-		rest, err := c.parse(c.unread, max, handle)
+		rest, err := c.parse(c.unread, limit, handle)
 		if err != nil {
 			return err
 		}
@@ -138,7 +138,7 @@ var (
 )
 
 // parse handles the complete frames of data and returns what follows them.
-func (c *conn) parse(data []byte, max int, handle handler) (rest []byte, err error) {
+func (c *conn) parse(data []byte, limit int, handle handler) (rest []byte, err error) {
 	for {
 		from := bytes.NewReader(data)
 		h, err := ws.ReadHeader(from)
@@ -155,8 +155,8 @@ func (c *conn) parse(data []byte, max int, handle handler) (rest []byte, err err
 		if err := ws.CheckHeader(h, state); err != nil {
 			return nil, err
 		}
-		// Subtracted, since the sum with a length that the client made up can overflow.
-		if !h.OpCode.IsControl() && h.Length > int64(max-len(c.message)) {
+		// A control frame is no part of the message around it, and short.
+		if !h.OpCode.IsControl() && h.Length > int64(limit-len(c.message)) {
 			return nil, errTooLarge
 		}
 		if int64(from.Len()) < h.Length {

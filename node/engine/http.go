@@ -27,7 +27,7 @@ var (
 
 func (s *Server) refuse(w http.ResponseWriter, why refusal) {
 	s.count.refused.Add(1)
-	body, _ := json.Marshal(why) // cannot fail
+	body, _ := json.Marshal(why) //nolint:errchkjson // cannot fail
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(why.status)
 	_, _ = w.Write(body) // a client that has gone needs no answer
@@ -139,7 +139,7 @@ func (s *Server) open(r *http.Request, carry func(*Session)) *Session {
 	if session.ws == nil {
 		upgrades = append(upgrades, transportWebSocket)
 	}
-	hello, _ := json.Marshal(struct { // cannot fail
+	hello, _ := json.Marshal(struct { //nolint:errchkjson // cannot fail
 		Sid          string   `json:"sid"`
 		Upgrades     []string `json:"upgrades"`
 		PingInterval int64    `json:"pingInterval"`

@@ -76,8 +76,6 @@ type Session struct {
 var _ engine.Socket = (*Session)(nil)
 
 // Id implements the library's Socket.
-//
-//nolint:revive,staticcheck // the library's name
 func (s *Session) Id() string { return s.id }
 
 // Protocol is the revision of Engine.IO.

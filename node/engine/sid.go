@@ -56,10 +56,11 @@ func (m *sidMaker) proof(of []byte) []byte {
 // owner tells whose session an id is of; false for one that no node of the cluster made.
 func (m *sidMaker) owner(sid string) (Tag, bool) {
 	var raw [sidBytes]byte
-	if base64.RawURLEncoding.DecodedLen(len(sid)) != sidBytes {
+	if len(sid) != base64.RawURLEncoding.EncodedLen(sidBytes) {
 		return Tag{}, false
 	}
-	if _, err := base64.RawURLEncoding.Decode(raw[:], []byte(sid)); err != nil {
+	// Line breaks are ignored by the decoder: an id with some is shorter.
+	if n, err := base64.RawURLEncoding.Decode(raw[:], []byte(sid)); err != nil || n != sidBytes {
 		return Tag{}, false
 	}
 	if !hmac.Equal(raw[sidNode+sidRand:], m.proof(raw[:sidNode+sidRand])) {

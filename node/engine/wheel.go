@@ -16,7 +16,9 @@ const (
 // as many turns as its deadline is away.
 type wheel struct {
 	mu    sync.Mutex
-	hand  int                // mu
+	hand  int                // mu: slot
+	began time.Time          // mu: when it began to turn, zero if it has not
+	done  int                // mu: how many slots the hand has passed since
 	slots [wheelSlots]*alarm // mu: lists
 }
 
@@ -34,6 +36,7 @@ func (w *wheel) schedule(a *alarm, d time.Duration) {
 	ticks := int((d+wheelTick-1)/wheelTick) + 1 // the current tick has begun already
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	ticks += w.behind()
 	w.drop(a)
 	a.slot, a.turns, a.set = (w.hand+ticks)%wheelSlots, (ticks-1)/wheelSlots, true
 	first := w.slots[a.slot]
@@ -42,6 +45,14 @@ func (w *wheel) schedule(a *alarm, d time.Duration) {
 		first.prev = a
 	}
 	w.slots[a.slot] = a
+}
+
+// behind is how many slots the hand has to make up for, which shortens nobody's time. For holders of mu.
+func (w *wheel) behind() int {
+	if w.began.IsZero() {
+		return 0
+	}
+	return int(time.Since(w.began)/wheelTick) - w.done
 }
 
 // cancel forgets a's deadline.
@@ -71,15 +82,17 @@ func (w *wheel) drop(a *alarm) {
 func (w *wheel) run(ctx context.Context, met func(*Session)) {
 	tick := time.NewTicker(wheelTick)
 	defer tick.Stop()
-	began := time.Now()
-	for done := 0; ; {
+	w.mu.Lock()
+	w.began, w.done = time.Now(), 0
+	w.mu.Unlock()
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 		// Ticks that the scheduler swallowed are made up for.
-		for due := int(time.Since(began) / wheelTick); done < due; done++ {
+		for range w.late() {
 			for _, s := range w.advance() {
 				met(s)
 			}
@@ -87,11 +100,18 @@ func (w *wheel) run(ctx context.Context, met func(*Session)) {
 	}
 }
 
+func (w *wheel) late() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.behind()
+}
+
 // advance moves the hand by one slot and takes out the alarms that are due.
 func (w *wheel) advance() []*Session {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.hand = (w.hand + 1) % wheelSlots
+	w.done++
 	var due []*Session
 	for a := w.slots[w.hand]; a != nil; {
 		next := a.next

@@ -222,8 +222,8 @@ func (s *Session) waitingChunk(scratch []byte) []byte {
 	case s.state.Load() == stateClosed:
 		return nil
 	case s.queue.empty():
-		// A deadline that is left would fail every write once it has passed.
-		_ = s.ws.net.SetWriteDeadline(time.Time{})
+		// The writers' attempts would fail of a deadline that has passed, too.
+		_ = s.ws.net.SetWriteDeadline(time.Time{}) // fails if the connection is closed, as they then do
 		s.ws.blocked = false
 		s.hungUp()
 		return nil

@@ -1,0 +1,159 @@
+package engine
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+)
+
+// probed begins a change of transport, up to the answer to its probe.
+func (r *rig) probed(s *Session) *client {
+	c := r.dialSid(s.Id())
+	c.send(ws.OpText, "2probe")
+	require.Equal(r.t, "3probe", c.text())
+	return c
+}
+
+// Everything arrives, once and in order, however the change falls among the writes.
+func TestUpgradeKeepsOrderUnderWrites(t *testing.T) {
+	got := make(chan string, 8)
+	r := newRig(t, func(c *Config) { c.MaxQueueBytes, c.MaxQueueFrames = 1<<30, 1<<20 }, received(got))
+	for range 5 {
+		q, s := r.polling()
+		const total = 3000
+		var writing sync.WaitGroup
+		writing.Go(func() {
+			for i := range total {
+				s.WriteFrames(message(fmt.Sprint(i)), false, false)
+			}
+		})
+		var packets []string
+		polls := make(chan struct{})
+		var probing sync.WaitGroup
+		var c *client
+		probing.Go(func() {
+			c = r.probed(s)
+			close(polls)
+		})
+		for over := false; !over; {
+			packets = append(packets, strings.Split(r.poll(q), "\x1e")...)
+			select {
+			case <-polls:
+				over = true
+			default:
+			}
+		}
+		probing.Wait()
+		require.True(t, s.Upgrading())
+		c.send(ws.OpText, "5")
+		for len(packets) < total+countOf(packets, "6") {
+			packets = append(packets, c.text())
+		}
+		writing.Wait()
+		next := 0
+		for _, p := range packets {
+			if p == "6" {
+				continue
+			}
+			require.Equal(t, fmt.Sprint("4", next), p)
+			next++
+		}
+		require.Equal(t, total, next)
+		require.True(t, s.Upgraded())
+		require.False(t, s.Upgrading())
+		require.Equal(t, transportWebSocket, s.Transport().Name())
+		c.send(ws.OpText, "4over the new one")
+		require.Equal(t, "over the new one", within(t, got))
+		s.Close(true)
+	}
+	require.EqualValues(t, 5, r.server.Stats().Upgraded)
+}
+
+func countOf(all []string, one string) (n int) {
+	for _, s := range all {
+		if s == one {
+			n++
+		}
+	}
+	return n
+}
+
+func TestOpenPollIsAnsweredForTheProbe(t *testing.T) {
+	r := newRig(t, nil, nil)
+	q, s := r.polling()
+	answer := make(chan string, 1)
+	go func() { answer <- r.poll(q) }()
+	r.eventually(s.Transport().Writable, "the poll is open")
+	c := r.probed(s)
+	require.Equal(t, "6", within(t, answer))
+	c.send(ws.OpText, "5")
+	require.True(t, s.WriteFrames(message("x"), false, false))
+	require.Equal(t, "4x", c.text())
+}
+
+func TestUpgradeIsRefused(t *testing.T) {
+	r := newRig(t, nil, nil)
+	_, s := r.polling()
+	c := r.probed(s)
+	_, _, _, err := ws.Dial(t.Context(), "ws"+strings.TrimPrefix(r.url("transport=websocket&sid="+s.Id()), "http"))
+	require.ErrorIs(t, err, ws.StatusError(http.StatusBadRequest), "a second one")
+	c.send(ws.OpText, "5")
+	r.eventually(s.Upgraded, "the first")
+	require.False(t, s.beginUpgrade(c2(t, s)))
+}
+
+// c2 is a connection that came too late.
+func c2(t *testing.T, s *Session) *conn {
+	t.Helper()
+	return newConn(nil, s.ws.writer, nil)
+}
+
+// A change that fails leaves the session where it was.
+func TestUpgradeIsGivenUp(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.UpgradeTimeout = 200 * time.Millisecond }, nil)
+	q, s := r.polling()
+	for name, packets := range map[string][]string{
+		"silent": nil, "no probe": {"5"}, "message first": {"4x"}, "wrong probe": {"2no"}, "empty": {""}, "not completed": {"2probe"},
+	} {
+		c := r.dialSid(s.Id())
+		c.send(ws.OpPing, "")
+		for _, p := range packets {
+			c.send(ws.OpText, p)
+		}
+		require.Zero(t, c.ended(), name)
+		r.eventually(func() bool { return !s.Upgrading() }, name)
+		require.Equal(t, "open", s.ReadyState(), name)
+	}
+	require.True(t, s.WriteFrames(message("still here"), false, false))
+	for got := "6"; got != "4still here"; {
+		require.Equal(t, "6", got)
+		got = r.poll(q)
+	}
+}
+
+func TestUpgradeWhileClosing(t *testing.T) {
+	r := newRig(t, nil, nil)
+	_, s := r.polling()
+	why := closings(s)
+	c := r.probed(s)
+	require.True(t, s.WriteFrames(message("last"), false, false))
+	s.Close(false)
+	c.send(ws.OpText, "5")
+	require.Equal(t, "4last", c.text())
+	require.Equal(t, ws.StatusNormalClosure, c.ended())
+	require.Equal(t, reasonForced, within(t, why))
+}
+
+func TestEndDuringUpgrade(t *testing.T) {
+	r := newRig(t, nil, nil)
+	_, s := r.polling()
+	c := r.probed(s)
+	s.Close(true)
+	require.Zero(t, c.ended())
+}
