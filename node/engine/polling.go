@@ -133,7 +133,7 @@ func (s *Session) answer(w http.ResponseWriter, payload []byte) {
 	h.Set("Content-Type", "text/plain; charset=UTF-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(payload)))
-	_, err := w.Write(payload) //nolint:gosec // plain text, and the client's own
+	_, err := w.Write(payload)
 	if err == nil {
 		err = control.Flush()
 	}

@@ -3,9 +3,9 @@ package engine
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -151,7 +151,7 @@ func TestPollingSlowConsumer(t *testing.T) {
 	_, s := r.polling()
 	why := closings(s)
 	for i := range 11 {
-		require.True(t, s.WriteFrames(message(fmt.Sprint(i)), false, false))
+		require.True(t, s.WriteFrames(message(strconv.Itoa(i)), false, false))
 	}
 	require.Equal(t, reasonFailed, within(t, why))
 	require.EqualValues(t, 1, r.server.Stats().SlowConsumers)

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,7 +31,7 @@ func TestUpgradeKeepsOrderUnderWrites(t *testing.T) {
 		var writing sync.WaitGroup
 		writing.Go(func() {
 			for i := range total {
-				s.WriteFrames(message(fmt.Sprint(i)), false, false)
+				s.WriteFrames(message(strconv.Itoa(i)), false, false)
 			}
 		})
 		var packets []string
@@ -101,17 +102,13 @@ func TestUpgradeIsRefused(t *testing.T) {
 	r := newRig(t, nil, nil)
 	_, s := r.polling()
 	c := r.probed(s)
-	_, _, _, err := ws.Dial(t.Context(), "ws"+strings.TrimPrefix(r.url("transport=websocket&sid="+s.Id()), "http"))
-	require.ErrorIs(t, err, ws.StatusError(http.StatusBadRequest), "a second one")
+	url := "ws" + strings.TrimPrefix(r.url("transport=websocket&sid="+s.Id()), "http")
+	second, _, _, err := ws.Dial(t.Context(), url)
+	require.ErrorIs(t, err, ws.StatusError(http.StatusBadRequest))
+	require.Nil(t, second)
 	c.send(ws.OpText, "5")
 	r.eventually(s.Upgraded, "the first")
-	require.False(t, s.beginUpgrade(c2(t, s)))
-}
-
-// c2 is a connection that came too late.
-func c2(t *testing.T, s *Session) *conn {
-	t.Helper()
-	return newConn(nil, s.ws.writer, nil)
+	require.False(t, s.beginUpgrade(newConn(nil, s.ws.writer, nil)), "one that came too late")
 }
 
 // A change that fails leaves the session where it was.

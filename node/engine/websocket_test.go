@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -96,7 +97,7 @@ func TestCloseSendsWhatWaitsFirst(t *testing.T) {
 	c, s := r.dial()
 	why := closings(s)
 	for i := range 500 {
-		require.True(t, s.WriteFrames(message(fmt.Sprint(i)), false, false))
+		require.True(t, s.WriteFrames(message(strconv.Itoa(i)), false, false))
 	}
 	s.Close(false)
 	s.Close(false)
@@ -124,7 +125,7 @@ func TestCloseIsAnsweredBehindWhatWaits(t *testing.T) {
 	r := newRig(t, nil, nil)
 	c, s := r.dial()
 	for i := range 100 {
-		require.True(t, s.WriteFrames(message(fmt.Sprint(i)), false, false))
+		require.True(t, s.WriteFrames(message(strconv.Itoa(i)), false, false))
 	}
 	c.send(ws.OpClose, "\x03\xe9")
 	for i := range 100 {

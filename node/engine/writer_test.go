@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -171,7 +172,7 @@ func TestBusySessionHoldsNoOthersUp(t *testing.T) {
 	}()
 	c, s := r.dial()
 	for i := range 50 {
-		require.True(t, s.WriteFrames(message(fmt.Sprint(i)), false, false))
+		require.True(t, s.WriteFrames(message(strconv.Itoa(i)), false, false))
 		require.Equal(t, fmt.Sprint("4", i), c.text())
 	}
 	over.Store(true)
