@@ -28,7 +28,7 @@ api/web/dist/index.html: $(WEB_FILES)
 	cd api/web && npm ci --no-audit --no-fund && npm run build
 	@touch $@
 
-test: install lint unit e2e chaos-short ## everything that has to pass
+test: install lint unit conformance e2e chaos-short ## everything that has to pass
 
 install: ## the Debian packages that the tests need
 	@.ci/install
@@ -43,8 +43,9 @@ lint: $(LINT) ## golangci-lint, with the import rules between the packages
 
 unit: ## unit and integration tests with the race detector; coverage of the packages that the promises rest on
 	@mkdir -p coverage
+	cd deploy/e2e && npm ci --no-audit --no-fund
 	go test -race -timeout 15m -coverprofile coverage/unit.out ./...
-	@.ci/coverage 85 coverage/unit.out streams presence adapter node
+	@.ci/coverage 85 coverage/unit.out streams presence adapter node node/engine
 
 e2e: build ## real nodes, Redis, HAProxy, official Socket.IO clients and a browser
 	cd deploy/e2e && npm ci --no-audit --no-fund && npm test

@@ -28,7 +28,9 @@ func newEngine(cfg Config, log *slog.Logger) (*engine.Server, error) {
 
 // isDisconnect recognises the packet by which a client leaves a namespace: the library would not handle events that it
 // has received before and not yet passed on.
-func isDisconnect(message []byte) bool { return len(message) > 0 && message[0] == '0'+byte(parser.DISCONNECT) }
+func isDisconnect(message []byte) bool {
+	return len(message) > 0 && message[0] == '0'+byte(parser.DISCONNECT)
+}
 
 // newServer makes the Socket.IO server on the engine.
 func newServer(cfg Config, adapter socket.AdapterConstructor, on *engine.Server) *socket.Server {

@@ -42,6 +42,7 @@ func FuzzPayload(f *testing.F) {
 	f.Add([]byte("4\xff\x1e2"))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		s := &Session{id: "fuzzed", server: r.server}
+		r.server.keep(s)
 		s.alarm.session = s
 		messages := 0
 		_ = s.On("data", func(args ...any) {

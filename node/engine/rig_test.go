@@ -114,9 +114,17 @@ func (r *rig) dial() (*client, *Session) {
 }
 
 func (c *client) next() ws.Frame {
-	frame, err := ws.ReadFrame(c.from)
+	frame, err := readFrame(c.from)
 	require.NoError(c.t, err)
 	return frame
+}
+
+func readFrame(from io.Reader) (frame ws.Frame, err error) {
+	if frame.Header, err = ws.ReadHeader(from); err == nil {
+		frame.Payload = make([]byte, frame.Header.Length)
+		_, err = io.ReadFull(from, frame.Payload)
+	}
+	return frame, err
 }
 
 // text is the next frame's payload, which has to be text.
@@ -135,7 +143,7 @@ func (c *client) send(op ws.OpCode, payload string) {
 func (c *client) ended() ws.StatusCode {
 	code := ws.StatusCode(0)
 	for {
-		frame, err := ws.ReadFrame(c.from)
+		frame, err := readFrame(c.from)
 		if err != nil {
 			require.False(c.t, isTimeout(err), "%v", err)
 			return code

@@ -194,6 +194,7 @@ func parked(t *testing.T) (*Session, *sender, net.Conn) {
 	s := &Session{id: "parked", server: r.server}
 	s.alarm.session = s
 	s.ws = newConn(near, newWriter(), nil)
+	require.True(t, r.server.keep(s))
 	return s, newSender(), far
 }
 
