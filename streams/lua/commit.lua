@@ -15,8 +15,8 @@
 --   failed grants: refused, or not in the index
 -- Raises NOGROUP.
 --
--- The snapshot of the smallest pending ids holds while the script runs. An entry is added before it is acknowledged,
--- since Redis refuses XADD but not XACK when it is out of memory, and an acknowledged entry would be lost.
+-- The snapshot of the smallest pending ids holds while the script runs. An entry is added before it is acknowledged, so
+-- that what Redis refuses stays pending.
 --
 -- Of the entries beyond the log age the newest stays, with those of an eighth of the age before it: after a long pause
 -- that is where the readers are.
