@@ -46,7 +46,7 @@ func TestWebSocketCarriesMessages(t *testing.T) {
 	stats := r.server.Stats()
 	require.Equal(t, 1, stats.WebSocket)
 	require.EqualValues(t, 1, stats.Opened)
-	require.EqualValues(t, 6, stats.Frames)
+	r.eventually(func() bool { return r.server.Stats().Frames == 6 }, "what the client has is counted, too")
 }
 
 func TestWebSocketFaultsAreTold(t *testing.T) {
@@ -151,4 +151,22 @@ func TestHeartbeatEndsASilentClient(t *testing.T) {
 	require.Equal(t, reasonTimeout, within(t, why))
 	require.Equal(t, "2", c.text())
 	require.Zero(t, c.ended())
+}
+
+// A client may send right behind its request.
+func TestMessageBehindTheHandshake(t *testing.T) {
+	got := make(chan string, 8)
+	r := newRig(t, nil, received(got))
+	c, err := net.Dial("tcp", r.http.Listener.Addr().String())
+	require.NoError(t, err)
+	defer c.Close()
+	request := "GET /?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	whole := masked(true, ws.OpText, "4early")
+	_, err = c.Write(join([]byte(request), whole, whole[:5]))
+	require.NoError(t, err)
+	require.Equal(t, "early", within(t, got))
+	_, err = c.Write(whole[5:])
+	require.NoError(t, err)
+	require.Equal(t, "early", within(t, got))
 }
