@@ -74,6 +74,7 @@ func (n *Node) dismiss(s *socket.Socket, next func(*socket.ExtendedError)) {
 	n.dismissed.Add(1)
 	onTransportClose(s, sync.OnceFunc(func() { next(socket.NewExtendedError("try again", nil)) }))
 	closeTransport(s)
+	letGoOn(s) // the client answers the close, which else would wait, too
 }
 
 // check finds out who connects, and whether an earlier session goes on. A panic costs this one connect.

@@ -56,6 +56,7 @@ func (n *Node) onConnection(args ...any) {
 		s.Disconnect(true)
 		return
 	}
+	defer letGoOn(s)
 	n.open.Add(1)
 	n.connects.Add(1)
 	n.deps.Presence.Connect(sess.identity.User, sess.identity.Role)
@@ -72,7 +73,6 @@ func (n *Node) onConnection(args ...any) {
 		n.log.Debug("connected socket not served", "err", err)
 		closeTransport(s)
 	}
-	letGoOn(s)
 	// A transport that closed while the library was still announcing the socket is never reported to it.
 	if !s.Connected() || !transportOpen(s) {
 		n.deps.Sessions.Lost(s)

@@ -85,7 +85,7 @@ func (p *parts) run(ctx context.Context, listener net.Listener, sources api.Sour
 		members.stop(limit, p.log)
 	}
 	p.node.Close()
-	for _, part := range []*actor{edge, log, serving, grants, keys, redisWatch} {
+	for _, part := range []*actor{serving, edge, log, grants, keys, redisWatch} {
 		part.stop(limit, p.log)
 	}
 	p.log.Info("stopped")
@@ -98,13 +98,27 @@ func (p *parts) run(ctx context.Context, listener net.Listener, sources api.Sour
 // newWebServer has no write timeout: long polls and WebSockets live long, and are ended by Engine.IO's heartbeat.
 func newWebServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           handler,
+		Handler:           boundBodies(handler),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		// A client that leaves in the middle of a request is no more than that.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+}
+
+// bodyTimeout bounds how long the body of a request may take.
+const bodyTimeout = 30 * time.Second
+
+// boundBodies gives bodies a deadline, which the server lifts for a connection's next request. Without one it would wait
+// for ever for a body that was announced and does not come, even if nobody reads it.
+func boundBodies(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // fails if the client has gone
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // serveHTTP serves until ctx ends, then closes what is left.

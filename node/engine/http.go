@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 )
 
 // refusal is the answer to a request that cannot be served, as the reference implementation gives it.
@@ -40,6 +42,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.children.Done()
+	if r.ContentLength != 0 {
+		// The HTTP server reads what is left of a body before it answers, for ever if none comes. It lifts the deadline for
+		// the connection's next request. A writer without deadlines has no connection to wait for.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.StallTimeout))
+	}
 	if !s.cfg.AllowOrigin(r) {
 		s.refuse(w, refuseOrigin)
 		return
@@ -167,7 +174,7 @@ func slimRequest(r *http.Request) *http.Request {
 	}
 	for _, name := range keptHeaders {
 		if values := r.Header.Values(name); len(values) > 0 {
-			slim.Header[name] = values
+			slim.Header[name] = slices.Clone(values) // theirs are parts of all the headers
 		}
 	}
 	return slim

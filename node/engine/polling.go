@@ -146,7 +146,9 @@ func (s *Session) answer(w http.ResponseWriter, payload []byte) {
 // servePost handles what a polling client sends.
 func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	if !s.beginPost() {
-		s.end(reasonFailed, errOverlap)
+		if !s.Upgraded() {
+			s.end(reasonFailed, errOverlap)
+		}
 		s.server.refuse(w, refuseRequest)
 		return
 	}
@@ -156,10 +158,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		s.server.refuse(w, refuseSize)
 		return
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(s.server.cfg.StallTimeout)) // see answer
 	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
-	_ = control.SetReadDeadline(time.Time{})
 	switch {
 	case err != nil:
 		s.end(reasonFailed, err)
@@ -179,10 +178,11 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "ok") // a client that has gone needs no answer
 }
 
+// beginPost makes a request the one whose messages are handled; false if there is one, or a WebSocket has taken over.
 func (s *Session) beginPost() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.poll.posting {
+	if s.poll.posting || s.ws != nil {
 		return false
 	}
 	s.poll.posting = true

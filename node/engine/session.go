@@ -281,10 +281,6 @@ func (s *Session) end(reason string, err error) {
 	s.poll.wake()
 	s.letIn()
 	s.mu.Unlock()
-	if errors.Is(err, errSlowConsumer) {
-		s.server.count.slowConsumers.Add(1)
-		s.server.log.Info("closing a session whose client does not keep up", "sid", s.id)
-	}
 	for _, c := range conns {
 		if c != nil {
 			c.close(err == nil)
@@ -298,6 +294,10 @@ func (s *Session) end(reason string, err error) {
 // announceEnd emits "close" when everybody who has something to finish before has. Run waits for it.
 func (s *Session) announceEnd(closers []func(func()), reason string, err error) {
 	defer s.server.children.Done()
+	if errors.Is(err, errSlowConsumer) {
+		s.server.count.slowConsumers.Add(1)
+		s.server.log.Info("closing a session whose client does not keep up", "sid", s.id)
+	}
 	s.settle(closers)
 	s.received.Lock()
 	defer s.received.Unlock()

@@ -100,10 +100,11 @@ func (s *Session) change(c *conn, op ws.OpCode, payload []byte) bool {
 	return false
 }
 
-// complete makes c carry the session. What waits is sent over it; the open poll, if there is one, is answered.
+// complete makes c carry the session. What waits is sent over it; the open poll, if there is one, is answered. A client
+// that has a POST open is not ready: its messages would be handled beside those that come here.
 func (s *Session) complete(c *conn) bool {
 	s.mu.Lock()
-	if s.next != c || !s.probed || s.state.Load() == stateClosed {
+	if s.next != c || !s.probed || s.poll.posting || s.state.Load() == stateClosed {
 		s.mu.Unlock()
 		return false
 	}

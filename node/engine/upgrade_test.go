@@ -73,7 +73,7 @@ func TestUpgradeKeepsOrderUnderWrites(t *testing.T) {
 		require.Equal(t, "over the new one", within(t, got))
 		s.Close(true)
 	}
-	require.EqualValues(t, 5, r.server.Stats().Upgraded)
+	r.eventually(func() bool { return r.server.Stats().Upgraded == 5 }, "counted")
 }
 
 func countOf(all []string, one string) (n int) {
@@ -152,4 +152,34 @@ func TestEndDuringUpgrade(t *testing.T) {
 	c := r.probed(s)
 	s.Close(true)
 	require.Zero(t, c.ended())
+}
+
+// Two transports at once would hand on messages side by side, out of order and to listeners that take one at a time.
+func TestUpgradeNeverRunsBesideAPost(t *testing.T) {
+	got := make(chan string, 8)
+	r := newRig(t, nil, func(s *Session) {
+		received(got)(s)
+		_ = s.Once("data", func(...any) { s.Hold() })
+	})
+	q, s := r.polling()
+	answer := make(chan int, 1)
+	go func() {
+		status, _ := r.do(http.MethodPost, q, "4a\x1e4b")
+		answer <- status
+	}()
+	require.Equal(t, "a", within(t, got))
+	c := r.probed(s)
+	c.send(ws.OpText, "5")
+	c.send(ws.OpText, "4c")
+	require.Zero(t, c.ended(), "the change is given up")
+	require.Empty(t, got)
+	s.Release()
+	require.Equal(t, "b", within(t, got))
+	require.Equal(t, http.StatusOK, within(t, answer))
+
+	c = r.probed(s)
+	c.send(ws.OpText, "5")
+	r.eventually(s.Upgraded, "with nothing under way")
+	require.False(t, s.beginPost(), "what was on its way comes too late")
+	require.Equal(t, "open", s.ReadyState())
 }

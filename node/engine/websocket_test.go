@@ -152,3 +152,21 @@ func TestHeartbeatEndsASilentClient(t *testing.T) {
 	require.Equal(t, "2", c.text())
 	require.Zero(t, c.ended())
 }
+
+// A client may send right behind its request.
+func TestMessageBehindTheHandshake(t *testing.T) {
+	got := make(chan string, 8)
+	r := newRig(t, nil, received(got))
+	c, err := net.Dial("tcp", r.http.Listener.Addr().String())
+	require.NoError(t, err)
+	defer c.Close()
+	request := "GET /?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	whole := masked(true, ws.OpText, "4early")
+	_, err = c.Write(join([]byte(request), whole, whole[:5]))
+	require.NoError(t, err)
+	require.Equal(t, "early", within(t, got))
+	_, err = c.Write(whole[5:])
+	require.NoError(t, err)
+	require.Equal(t, "early", within(t, got))
+}
