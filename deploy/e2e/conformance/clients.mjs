@@ -24,7 +24,8 @@ function once(way, tag) {
     };
     socket.on('connect_error', (err) => done(`connect_error: ${err.message}`));
     socket.on('disconnect', done);
-    socket.on('connect', () => {
+    // From then on the server knows the socket by its tag.
+    socket.on('ready', () => {
       const go = () => kick(tag).catch((err) => done(String(err)));
       const engine = socket.io.engine;
       if (engine.transport.name === 'websocket' || engine.upgrading) go();
