@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
@@ -19,7 +20,7 @@ var errConnectTwice = errors.New("this connection has a socket already")
 // may be waited for, and always answers: a middleware that does not would hold the socket's memory for ever.
 func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
 	taskqueue.Trim(s)
-	release, err := n.takeSeat(s.Conn().Id())
+	release, err := n.takeSeat(s)
 	if err != nil {
 		n.refuse(s, next, err)
 		if errors.Is(err, errConnectTwice) {
@@ -27,7 +28,6 @@ func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
 		}
 		return
 	}
-	onTransportClose(s, release)
 	hold(s)
 	go func() {
 		ctx, cancel := context.WithTimeout(n.ctx, n.cfg.AdmitTimeout)
@@ -51,21 +51,41 @@ func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
 	}()
 }
 
+// seat is the place of a connection's one socket.
+type seat struct{ taken atomic.Bool }
+
 // takeSeat reserves one of MaxConnections for the one socket of a connection. release gives it back, once however often
-// it is called. The error is errConnectTwice or auth.ErrServerFull.
-func (n *Node) takeSeat(conn string) (release func(), err error) {
-	if _, taken := n.seated.LoadOrStore(conn, struct{}{}); taken {
+// it is called; the connection's end does, too. The error is errConnectTwice or auth.ErrServerFull.
+func (n *Node) takeSeat(s *socket.Socket) (release func(), err error) {
+	conn := s.Conn().Id()
+	known, found := n.seated.Load(conn)
+	if !found {
+		known, found = n.seated.LoadOrStore(conn, &seat{})
+	}
+	own := known.(*seat) //nolint:forcetypeassert // the map's own
+	if !own.taken.CompareAndSwap(false, true) {
 		return nil, errConnectTwice
 	}
-	if n.seats.Add(1) > int64(n.cfg.MaxConnections) {
-		n.seats.Add(-1)
-		n.seated.Delete(conn)
-		return nil, auth.ErrServerFull
+	free := func() {
+		if own.taken.CompareAndSwap(true, false) {
+			n.seats.Add(-1)
+		}
 	}
-	return sync.OnceFunc(func() {
-		n.seated.Delete(conn)
-		n.seats.Add(-1)
-	}), nil
+	if n.seats.Add(1) > int64(n.cfg.MaxConnections) {
+		err = auth.ErrServerFull
+	}
+	// One listener however often a client tries. It frees what is taken before the connection ends, and the look at its
+	// state what is taken after.
+	if !found {
+		onTransportClose(s, func() {
+			n.seated.Delete(conn)
+			free()
+		})
+	}
+	if err != nil || !transportOpen(s) {
+		free()
+	}
+	return sync.OnceFunc(free), err
 }
 
 // dismiss closes the connection of a socket that this node cannot take now. Its middleware is answered only then, so

@@ -1,11 +1,11 @@
 package node
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 	"github.com/zishang520/socket.io/servers/socket/v3"
@@ -15,10 +15,14 @@ import (
 
 // This file is where Socket.IO meets the transports; nothing else here knows of them.
 
+// A quarter of Config.MaxConnections and spareSessions is how many sessions there may be that have no socket.
+const spareSessions = 64
+
 // newEngine makes the transports' server. Origins and draining are looked at before anything is allocated for a client.
 func newEngine(cfg Config, log *slog.Logger) (*engine.Server, error) {
 	c := engine.DefaultConfig()
 	c.NodeName, c.Secret = cfg.Name, cfg.SessionSecret
+	c.MaxSessions = cfg.MaxConnections + cfg.MaxConnections/4 + spareSessions
 	c.PingInterval, c.PingTimeout = cfg.PingInterval, cfg.PingTimeout
 	c.MaxPayload = int(cfg.MaxPayload)
 	c.Final = isDisconnect
@@ -127,11 +131,17 @@ func handleFirst(s *socket.Socket) {
 	if !ok {
 		return
 	}
+	gone, cancel := context.WithCancel(context.Background())
+	_ = s.Once("disconnect", func(...any) { cancel() }) // its queue takes nothing more
 	conn.OnClosing(func(done func()) {
-		done = sync.OnceFunc(done)
-		_ = s.Once("disconnect", func(...any) { done() }) // its queue takes nothing more
+		stop := context.AfterFunc(gone, done)
 		// An event passes the queue twice.
-		s.Enqueue(func() { s.Enqueue(done) })
+		s.Enqueue(func() {
+			s.Enqueue(func() {
+				stop()
+				done()
+			})
+		})
 		if !s.Connected() {
 			done()
 		}

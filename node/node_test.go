@@ -17,6 +17,7 @@ import (
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
 	"github.com/teloo/realtime-gateway/node/auth"
+	"github.com/teloo/realtime-gateway/node/engine"
 	"github.com/teloo/realtime-gateway/presence"
 )
 
@@ -98,6 +99,29 @@ func TestOneSocketForOneConnection(t *testing.T) {
 	r.eventually("no seat is left taken", func() bool { return r.seats.Load() == 0 })
 	require.Equal(t, uint64(1), r.Stats().Connects)
 	_, _ = r.connect("client:c")
+}
+
+// A client may try again on its connection, which leaves nothing behind.
+func TestRefusedConnectsLeaveNothing(t *testing.T) {
+	r := newRig(t, nil)
+	sessions := make(chan *engine.Session, 1)
+	_ = r.engine.On("connection", func(args ...any) { sessions <- args[0].(*engine.Session) })
+	c := r.dial(`{"token":"bad"}`, nil)
+	require.Contains(t, c.next(), `"code":"token_invalid"`)
+	conn := <-sessions
+	listeners := func() int { return conn.ListenerCount("close") }
+	was := listeners()
+	for range 10 {
+		c.send(`40{"token":"bad"}`)
+		require.Contains(t, c.next(), `"code":"token_invalid"`)
+	}
+	require.Equal(t, was, listeners())
+	c.send(`40{"token":"client:c"}`)
+	require.Contains(t, c.next(), `0{"sid"`)
+	require.Equal(t, int64(1), r.seats.Load())
+	c.close()
+	r.eventually("the seat is free", func() bool { return r.seats.Load() == 0 })
+	r.seated.Range(func(any, any) bool { t.Error("a seat is left"); return false })
 }
 
 func TestConnectionEndsWithItsSocket(t *testing.T) {

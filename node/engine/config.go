@@ -14,6 +14,9 @@ type Config struct {
 	NodeName string
 	// Secret authenticates session ids, the same on all nodes; default a random one.
 	Secret []byte
+	// MaxSessions bounds the sessions, those that are not yet anybody's included; beyond, handshakes are answered by 503.
+	// Default 20,000, 1 to 10,000,000.
+	MaxSessions int
 	// PingInterval is how often a client is pinged, PingTimeout how long it may take to answer; default 25 s and 20 s.
 	PingInterval, PingTimeout time.Duration
 	// UpgradeTimeout bounds a polling client's change to WebSocket; default 10 s.
@@ -21,7 +24,7 @@ type Config struct {
 	// MaxPayload bounds a message and a POST body from a client, in bytes; default 100,000, 1 to 16 MiB.
 	MaxPayload int
 	// MaxQueueBytes and MaxQueueFrames bound what waits for a client that does not keep up; beyond, it is closed as a slow
-	// consumer. Default 1 MiB and 1,024.
+	// consumer, as it is at 64 times as much of what is uncharged. Default 1 MiB and 1,024.
 	MaxQueueBytes, MaxQueueFrames int
 	// StallTimeout is how long a client may take nothing at all while something waits for it; default 30 s.
 	StallTimeout time.Duration
@@ -41,6 +44,7 @@ type Config struct {
 // DefaultConfig is the one place of this package's defaults.
 func DefaultConfig() Config {
 	return Config{
+		MaxSessions:    20_000,
 		PingInterval:   25 * time.Second,
 		PingTimeout:    20 * time.Second,
 		UpgradeTimeout: 10 * time.Second,
@@ -78,6 +82,7 @@ func (c Config) Validate() error {
 	} {
 		check(d.value > 0, d.field, d.value, "more than 0")
 	}
+	check(c.MaxSessions >= 1 && c.MaxSessions <= 10_000_000, "MaxSessions", c.MaxSessions, "1 to 10000000")
 	check(c.MaxPayload >= 1 && c.MaxPayload <= 16<<20, "MaxPayload", c.MaxPayload, "1 to 16777216")
 	check(c.MaxQueueBytes > 0, "MaxQueueBytes", c.MaxQueueBytes, "more than 0")
 	check(c.MaxQueueFrames > 0, "MaxQueueFrames", c.MaxQueueFrames, "more than 0")

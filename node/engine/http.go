@@ -25,6 +25,7 @@ var (
 	refuseProtocol  = refusal{http.StatusBadRequest, 5, "Unsupported protocol version"}
 	refuseSize      = refusal{http.StatusRequestEntityTooLarge, 3, "Payload too large"}
 	refuseStopped   = refusal{http.StatusServiceUnavailable, 3, "Not serving"}
+	refuseFull      = refusal{http.StatusServiceUnavailable, 3, "Too many sessions"}
 )
 
 func (s *Server) refuse(w http.ResponseWriter, why refusal) {
@@ -103,6 +104,9 @@ func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, query ur
 		s.refuse(w, refuseRequest)
 	case query.Get("EIO") != "4":
 		s.refuse(w, refuseProtocol)
+	case !s.takePlace():
+		w.Header().Set("Retry-After", "1")
+		s.refuse(w, refuseFull)
 	case transport == transportWebSocket:
 		s.openWebSocket(w, r)
 	default:
@@ -137,7 +141,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 }
 
 // open makes a session of a request and announces it; nil if the server has ended meanwhile. What carries it is set
-// before it is announced, and nothing is read before.
+// before it is announced, and nothing is read before. The request has taken a place.
 func (s *Server) open(r *http.Request, carry func(*Session)) *Session {
 	session := &Session{id: s.ids.next(), server: s, remote: r.RemoteAddr, request: slimRequest(r), unannounced: true}
 	session.alarm.session = session

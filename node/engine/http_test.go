@@ -40,6 +40,34 @@ func TestHandshakeIsRefused(t *testing.T) {
 	require.EqualValues(t, 11, r.server.Stats().Refused)
 }
 
+func TestSessionsAreBounded(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxSessions = 2 }, nil)
+	_, first := r.polling()
+	why := closings(first)
+	c, second := r.dial()
+	for _, transport := range []string{"polling", "websocket"} {
+		req := httptest.NewRequest(http.MethodGet, "/?EIO=4&transport="+transport, nil)
+		if transport == transportWebSocket {
+			req.Header.Set("Upgrade", "websocket")
+		}
+		w := httptest.NewRecorder()
+		r.server.ServeHTTP(w, req)
+		require.Equal(t, http.StatusServiceUnavailable, w.Code)
+		require.Equal(t, "1", w.Header().Get("Retry-After"))
+		require.JSONEq(t, `{"code":3,"message":"Too many sessions"}`, w.Body.String())
+	}
+	require.True(t, second.WriteFrames(message("x"), false, false), "those that there are go on")
+	require.Equal(t, "4x", c.text())
+	first.Close(true)
+	within(t, why)
+	w := httptest.NewRecorder() // a handshake that fails gives its place back
+	upgrade := httptest.NewRequest(http.MethodGet, "/?transport=websocket&EIO=4", nil)
+	upgrade.Header.Set("Upgrade", "websocket")
+	r.server.ServeHTTP(w, upgrade)
+	require.NotEqual(t, http.StatusServiceUnavailable, w.Code)
+	_, _ = r.dial()
+}
+
 func TestOrigins(t *testing.T) {
 	r := newRig(t, func(c *Config) {
 		c.AllowOrigin = func(r *http.Request) bool { return r.Header.Get("Origin") != "https://evil.example" }

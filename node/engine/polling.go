@@ -73,8 +73,9 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-signal:
 		case <-r.Context().Done():
-			s.endPoll()
-			s.end(reasonFailed, r.Context().Err())
+			if s.endPoll() {
+				s.end(reasonFailed, r.Context().Err())
+			}
 			return
 		}
 	}
@@ -91,10 +92,12 @@ func (s *Session) beginPoll() (signal chan struct{}, ok bool) {
 	return s.poll.waiting, true
 }
 
-func (s *Session) endPoll() {
+// endPoll forgets the open GET, and reports whether polling still carried the session.
+func (s *Session) endPoll() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.poll.waiting = nil
+	return s.ws == nil
 }
 
 // takePolled returns the answer to the open GET, and whether that is the session's last; nil if it has to wait. What is
@@ -137,7 +140,7 @@ func (s *Session) answer(w http.ResponseWriter, payload []byte) {
 	if err == nil {
 		err = control.Flush()
 	}
-	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err != nil && !errors.Is(err, http.ErrNotSupported) && (payload[0] != packetNoop || !s.Upgraded()) {
 		s.end(reasonFailed, err)
 	}
 	_ = control.SetWriteDeadline(time.Time{}) // the connection serves others after this request

@@ -24,7 +24,9 @@ type queued struct {
 	charged bool
 }
 
-func (q *queue) empty() bool { return q.head == len(q.items) }
+func (q *queue) len() int { return len(q.items) - q.head }
+
+func (q *queue) empty() bool { return q.len() == 0 }
 
 func (q *queue) push(frame []byte, charged bool) {
 	q.items = append(q.items, queued{frame: frame, charged: charged})
@@ -36,7 +38,7 @@ func (q *queue) push(frame []byte, charged bool) {
 }
 
 // long reports whether so much waits that it should be written before more is added.
-func (q *queue) long() bool { return len(q.items)-q.head >= longFrames || q.bytes >= longBytes }
+func (q *queue) long() bool { return q.len() >= longFrames || q.bytes >= longBytes }
 
 // front returns what waits of the first frame.
 func (q *queue) front() []byte { return q.items[q.head].frame[q.sent:] }

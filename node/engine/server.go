@@ -26,6 +26,7 @@ type Server struct {
 	mu       sync.Mutex
 	ended    bool                // mu
 	sessions map[string]*Session // mu
+	places   int                 // mu: taken by sessions and handshakes
 	closed   map[string]uint64   // mu: by reason
 	children sync.WaitGroup
 }
@@ -97,11 +98,31 @@ func (s *Server) session(sid string) *Session {
 	return s.sessions[sid]
 }
 
+// takePlace takes one of Config.MaxSessions for a handshake; false if there is none.
+func (s *Server) takePlace() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.places >= s.cfg.MaxSessions {
+		return false
+	}
+	s.places++
+	return true
+}
+
+// giveUpPlace is for handshakes that lead to no session.
+func (s *Server) giveUpPlace() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.places--
+}
+
 // keep makes a session known, and Run wait until its end has been announced; false if the server has ended meanwhile.
+// The place that the handshake has taken is the session's then.
 func (s *Server) keep(session *Session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
+		s.places--
 		return false
 	}
 	s.sessions[session.id] = session
@@ -124,5 +145,6 @@ func (s *Server) forget(session *Session, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, session.id)
+	s.places--
 	s.closed[reason]++
 }

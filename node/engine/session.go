@@ -31,6 +31,14 @@ const (
 	reasonForced    = "forced close"
 )
 
+const (
+	// settleEvery is how many messages of a client's may wait to be handled before its next ones have to.
+	settleEvery = 64
+	// maxUnchargedTimes is how many times as much may wait for a client that does not keep up if what is uncharged is
+	// counted, too.
+	maxUnchargedTimes = 64
+)
+
 // Session is the connection of one client, whatever carries it. Its methods are safe for concurrent use; none blocks.
 type Session struct {
 	emitter
@@ -61,6 +69,10 @@ type Session struct {
 	pinged bool
 	// held, if not nil, makes what the client sends wait until it is closed. mu.
 	held chan struct{}
+	// settling: what the client sends waits until its earlier messages have been handled, of which unsettled may not
+	// have been. mu.
+	settling  bool
+	unsettled int
 	// hangup: the client has closed and is let go once what waits has been sent. mu.
 	hangup bool
 	// closing is why an orderly close was begun. mu.
@@ -155,7 +167,7 @@ func (s *Session) Write(data io.Reader, _ *packet.Options, sent engine.SendCallb
 
 // WriteFrames queues one message: complete, unmasked WebSocket frames, a text frame whose payload is an Engine.IO packet
 // and binary frames of its attachments. They are shared and must not change; the slice itself is not kept. It calls nobody
-// back. What is uncharged does not count against the limits of a client that does not keep up. It reports false if the
+// back. What is uncharged does not count against the limits of a client that does not keep up, but against 64 times those. It reports false if the
 // message was dropped: the session is not open, or a volatile one cannot be sent now.
 func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 	s.mu.Lock()
@@ -174,12 +186,7 @@ func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 		}
 	}
 	slow := s.isSlow()
-	help := !slow && s.needsHelp()
-	if help {
-		s.ws.writing = true
-	} else if !slow {
-		s.wake()
-	}
+	help := !slow && s.wakeOrHelp()
 	s.mu.Unlock()
 	switch {
 	case slow:
@@ -188,6 +195,17 @@ func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 		s.server.help(s)
 	}
 	return true
+}
+
+// wakeOrHelp sees to it that what was queued is sent: by the writers, or if it reports true by the caller, who then calls
+// help without mu. For holders of mu.
+func (s *Session) wakeOrHelp() (help bool) {
+	if help = s.needsHelp(); help {
+		s.ws.writing = true
+	} else {
+		s.wake()
+	}
+	return help
 }
 
 // needsHelp reports whether so much waits for a client that keeps up that the writers do not: then whoever sends has to
@@ -209,7 +227,9 @@ func (s *Session) isSlow() bool {
 	if s.ws != nil && !s.ws.blocked {
 		return false
 	}
-	return s.queue.charged > s.server.cfg.MaxQueueBytes || s.queue.chargedFrames > s.server.cfg.MaxQueueFrames
+	q, cfg := &s.queue, &s.server.cfg
+	return q.charged > cfg.MaxQueueBytes || q.chargedFrames > cfg.MaxQueueFrames ||
+		q.bytes > maxUnchargedTimes*cfg.MaxQueueBytes || q.len() > maxUnchargedTimes*cfg.MaxQueueFrames
 }
 
 // wake sees to it that what was queued is sent. For holders of mu.
@@ -226,7 +246,7 @@ func (s *Session) wake() {
 
 // OnClosing registers fn to be called when the connection has ended and before "close" is emitted, which happens once done
 // has been called, or after Config.CloseWait: so what was received before is handled before. It is called likewise before
-// a message that Config.Final says is one, and may be called more than once, as may done. On a session that has ended
+// a message that Config.Final says is one, and after every 64 messages, and may be called more than once, as may done. On a session that has ended
 // already fn is not called.
 func (s *Session) OnClosing(fn func(done func())) {
 	s.mu.Lock()
@@ -275,6 +295,8 @@ func (s *Session) end(reason string, err error) {
 		}
 	}
 	conns := [2]*conn{s.ws, s.next}
+	// What the kernel holds for a client that takes nothing is dropped.
+	order := err == nil && (s.ws == nil || !s.ws.blocked)
 	closers := s.closers
 	s.next, s.closers = nil, nil
 	s.queue.drop()
@@ -283,7 +305,7 @@ func (s *Session) end(reason string, err error) {
 	s.mu.Unlock()
 	for _, c := range conns {
 		if c != nil {
-			c.close(err == nil)
+			c.close(order)
 		}
 	}
 	s.server.wheel.cancel(&s.alarm)
@@ -328,6 +350,23 @@ func (s *Session) settle(closers []func(func())) {
 	}
 }
 
+// pace waits until the client's earlier messages have been handled, if the next is final or there are many of them: who
+// sends faster than is handled has to wait, and fills the kernel's buffers and not ours.
+func (s *Session) pace(final bool) {
+	s.mu.Lock()
+	if s.unsettled++; !final && s.unsettled <= settleEvery || len(s.closers) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	closers := s.closers
+	s.settling, s.unsettled = true, 1
+	s.mu.Unlock()
+	s.settle(closers)
+	s.mu.Lock()
+	s.settling = false
+	s.mu.Unlock()
+}
+
 // heartbeat is called when the session's deadline has come: for the next ping, or for the answer to the last.
 func (s *Session) heartbeat() {
 	s.mu.Lock()
@@ -335,7 +374,7 @@ func (s *Session) heartbeat() {
 		s.mu.Unlock()
 		return
 	}
-	if s.held != nil {
+	if s.held != nil || s.settling {
 		s.server.wheel.schedule(&s.alarm, s.server.cfg.PingTimeout) // its answer may be waiting
 		s.mu.Unlock()
 		return
@@ -393,12 +432,7 @@ func (s *Session) emitText(data []byte) {
 	if s.state.Load() != stateOpen {
 		return
 	}
-	if s.server.cfg.Final(data) {
-		s.mu.Lock()
-		closers := s.closers
-		s.mu.Unlock()
-		s.settle(closers)
-	}
+	s.pace(s.server.cfg.Final(data))
 	s.received.Lock()
 	defer s.received.Unlock()
 	if s.state.Load() == stateOpen {
@@ -407,6 +441,7 @@ func (s *Session) emitText(data []byte) {
 }
 
 func (s *Session) emitBinary(data []byte) {
+	s.pace(false)
 	s.received.Lock()
 	defer s.received.Unlock()
 	if s.state.Load() == stateOpen {

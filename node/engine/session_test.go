@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -114,6 +115,44 @@ func TestFinalComesAfterWhatWasReceived(t *testing.T) {
 	require.Equal(t, "bye", within(t, got))
 	s.Close(true)
 	within(t, dones)() // again, of the end
+}
+
+// Who sends faster than is handled has to wait, for which no heartbeat ends it.
+func TestManyMessagesWaitUntilTheFirstAreHandled(t *testing.T) {
+	for _, transport := range []string{transportWebSocket, transportPolling} {
+		got := make(chan string, 4*settleEvery)
+		r := newRig(t, func(c *Config) { c.PingInterval, c.PingTimeout = 50*time.Millisecond, 50*time.Millisecond }, received(got))
+		dones := make(chan func(), 8)
+		var s *Session
+		if transport == transportWebSocket {
+			var c *client
+			c, s = r.dial()
+			s.OnClosing(func(done func()) { dones <- done })
+			frames := bytes.Repeat(masked(true, ws.OpBinary, "x"), 3*settleEvery)
+			_, err := c.net.Write(frames)
+			require.NoError(t, err)
+		} else {
+			var q string
+			q, s = r.polling()
+			s.OnClosing(func(done func()) { dones <- done })
+			go r.post(q, strings.TrimSuffix(strings.Repeat("4x\x1e", 3*settleEvery), "\x1e"))
+		}
+		why := closings(s)
+		for part := 1; part < 3; part++ {
+			done := within(t, dones)
+			select { // several heartbeats
+			case reason := <-why:
+				t.Fatal(reason)
+			case <-time.After(300 * time.Millisecond):
+			}
+			require.Len(t, got, part*settleEvery, transport)
+			done()
+		}
+		r.eventually(func() bool { return len(got) == 3*settleEvery }, transport)
+		s.Close(true)
+		within(t, dones)()
+		within(t, why)
+	}
 }
 
 func TestCloseIsToldOnce(t *testing.T) {

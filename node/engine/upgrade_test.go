@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -97,6 +100,40 @@ func TestOpenPollIsAnsweredForTheProbe(t *testing.T) {
 	require.True(t, s.WriteFrames(message("x"), false, false))
 	require.Equal(t, "4x", c.text())
 }
+
+// The browser of a client that has changed its transport may abort what was left of the old one.
+func TestOldPollCannotEndAnUpgradedSession(t *testing.T) {
+	r := newRig(t, nil, nil)
+	q, s := r.polling()
+	ctx, abort := context.WithCancel(context.Background())
+	polled := make(chan struct{})
+	go func() {
+		defer close(polled)
+		s.servePoll(deaf{}, httptest.NewRequest(http.MethodGet, "/?"+q, nil).WithContext(ctx))
+	}()
+	r.eventually(s.Transport().Writable, "the poll is open")
+	s.mu.Lock() // as if the change were complete, and the poll not yet answered
+	s.ws = newConn(deafConn{}, s.server.writer(), nil)
+	s.mu.Unlock()
+	abort()
+	within(t, polled)
+	require.Equal(t, "open", s.ReadyState())
+	s.answer(deaf{}, []byte{packetNoop})
+	require.Equal(t, "open", s.ReadyState())
+	s.answer(deaf{}, []byte("4lost"))
+	require.NotEqual(t, "open", s.ReadyState())
+}
+
+// deaf is a client that has gone.
+type deaf struct{}
+
+func (deaf) Header() http.Header       { return http.Header{} }
+func (deaf) Write([]byte) (int, error) { return 0, net.ErrClosed }
+func (deaf) WriteHeader(int)           {}
+
+type deafConn struct{ net.Conn }
+
+func (deafConn) Close() error { return nil }
 
 func TestUpgradeIsRefused(t *testing.T) {
 	r := newRig(t, nil, nil)

@@ -52,6 +52,7 @@ func corsOf(h http.Header) http.Header {
 func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 	c := s.hijack(w, r)
 	if c == nil {
+		s.giveUpPlace()
 		return
 	}
 	session := s.open(r, func(session *Session) { session.ws = c })
@@ -92,10 +93,15 @@ func (s *Session) message(op ws.OpCode, payload []byte) bool {
 // control queues a control frame.
 func (s *Session) control(frame []byte) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state.Load() == stateOpen && !s.isSlow() { // who pings and does not read gets no answer
-		s.queue.push(frame, true)
-		s.wake()
+	if s.state.Load() != stateOpen || s.isSlow() { // who pings and does not read gets no answer
+		s.mu.Unlock()
+		return
+	}
+	s.queue.push(frame, true)
+	help := s.wakeOrHelp()
+	s.mu.Unlock()
+	if help {
+		s.server.help(s)
 	}
 }
 

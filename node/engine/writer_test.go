@@ -109,13 +109,38 @@ func TestSlowConsumerIsClosed(t *testing.T) {
 		_, s := r.dialNarrow()
 		why := closings(s)
 		r.block(s, true)
-		for range 2000 { // what is the server's own does not count
+		for range 500 { // what is the server's own does not count
 			require.True(t, s.WriteFrames(message("replayed"), false, true), name)
 		}
 		require.Equal(t, "open", s.ReadyState(), name)
 		for range 12 {
 			s.WriteFrames(message(strings.Repeat("x", 10_000)), false, false)
 		}
+		require.Equal(t, reasonFailed, within(t, why), name)
+		require.EqualValues(t, 1, r.server.Stats().SlowConsumers, name)
+		r.stop()
+	}
+}
+
+// What is uncharged is bounded, too: by far more.
+func TestUnchargedIsBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Config)
+		size   int
+	}{
+		"frames": {func(c *Config) { c.MaxQueueFrames = 10 }, 1},
+		"bytes":  {func(c *Config) { c.MaxQueueBytes = 10_000 }, 10_000},
+	} {
+		r := newRig(t, c.change, nil)
+		_, s := r.dialNarrow()
+		why := closings(s)
+		r.block(s, true)
+		sent := 0
+		for s.WriteFrames(message(strings.Repeat("x", c.size)), false, true) {
+			sent++
+			require.Less(t, sent, 1000, name)
+		}
+		require.Greater(t, sent, 10, name)
 		require.Equal(t, reasonFailed, within(t, why), name)
 		require.EqualValues(t, 1, r.server.Stats().SlowConsumers, name)
 		r.stop()
