@@ -3,6 +3,8 @@ package adapter
 import (
 	"strings"
 	"unsafe"
+
+	"github.com/teloo/realtime-gateway/streams/jsonscan"
 )
 
 // Both this package and Node's adapter write an event's log entry in one layout, so it can be taken apart without
@@ -24,7 +26,7 @@ func (c *cursor) text() (string, bool) {
 	if c.rest == "" || c.rest[0] != '"' {
 		return "", false
 	}
-	end := scanString(c.rest, 0)
+	end := jsonscan.String(c.rest, 0)
 	if end < 0 || strings.IndexByte(c.rest[:end], '\\') >= 0 {
 		return "", false
 	}
@@ -67,7 +69,7 @@ func (c *cursor) array() (string, bool) {
 	if c.rest == "" || c.rest[0] != '[' {
 		return "", false
 	}
-	end := scanJSON(c.rest, 0, maxDepth)
+	end := jsonscan.Value(c.rest, 0, maxDepth)
 	if end < 0 {
 		return "", false
 	}

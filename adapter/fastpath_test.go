@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"encoding/json"
-	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -24,24 +23,6 @@ func TestTheUsualLayoutIsDecodedFast(t *testing.T) {
 		_, _, ok := fastEvent(data)
 		require.Equal(t, usual, ok, data)
 	}
-}
-
-// FuzzScanJSON compares the scanning with that of encoding/json.
-func FuzzScanJSON(f *testing.F) {
-	for _, text := range []string{
-		`[]`, `{}`, `[1,-0,0.5,1e9,1E-2,-12.25e+3]`, `{"a":[{"b":null}],"c":true,"":false}`, `["\u00e9\ud800\"\\/"]`, " [ 1 ,\t{ \"a\" :\r\n2 } ] ",
-		`01`, `1.`, `.5`, `-`, `1e`, `[1,]`, `{"a"}`, `{"a":1,}`, `{a:1}`, `"\x"`, `"\u12g4"`, `"\u123`, "\"\n\"", `tru`, `nul`, `[`, `{`, `"`, `+1`, ``, `[1 2]`,
-		strings.Repeat("[", 600) + strings.Repeat("]", 600),
-	} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		end := scanJSON(text, scanSpace(text, 0), maxDepth)
-		valid := end >= 0 && scanSpace(text, end) == len(text)
-		if valid || !strings.Contains(text, strings.Repeat("[", 100)) && len(text) < 5*maxDepth {
-			require.Equal(t, json.Valid([]byte(text)), valid, text)
-		}
-	})
 }
 
 // FuzzFastEvent compares the fast decoding with the general one.

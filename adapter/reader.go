@@ -171,9 +171,17 @@ func (r *reader) readNew(ctx context.Context) error {
 func (r *reader) read(ctx context.Context, after streamID, count int) ([]rawEntry, error) {
 	ctx, cancel := context.WithTimeout(ctx, readGrace)
 	defer cancel()
-	return entriesOf(r.c.blocking.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{r.c.logKey, after.String()}, Count: int64(count), Block: -1,
-	}))
+	cmd := r.xread(ctx, after.String(), count)
+	_ = r.c.blocking.Process(ctx, cmd) // the command carries its error
+	return entriesOf(cmd)
+}
+
+// xread makes the command by hand, since the typed one puts each entry's fields into a map.
+func (r *reader) xread(ctx context.Context, after string, count int, block ...any) *redis.Cmd {
+	args := append([]any{"xread", "count", int64(count)}, block...)
+	cmd := redis.NewCmd(ctx, append(args, "streams", r.c.logKey, after)...)
+	cmd.SetFirstKeyPos(int8(len(args) + 1))
+	return cmd
 }
 
 // await blocks until there are entries after the position, and says whether the log then still holds that: if it was
@@ -182,28 +190,15 @@ func (r *reader) await(ctx context.Context) (entries []rawEntry, held bool, err 
 	ctx, cancel := context.WithTimeout(ctx, r.c.cfg.Block+readGrace)
 	defer cancel()
 	pos := r.pos.String()
+	read := r.xread(ctx, pos, r.count, "block", r.c.cfg.Block.Milliseconds())
 	pipe := r.c.blocking.Pipeline()
-	read := pipe.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{r.c.logKey, pos}, Count: int64(r.count), Block: r.c.cfg.Block,
-	})
+	_ = pipe.Process(ctx, read)
 	at := pipe.XRangeN(ctx, r.c.logKey, pos, pos, 1)
 	_, _ = pipe.Exec(ctx) // each command carries its error
 	if entries, err = entriesOf(read); err == nil {
 		err = at.Err()
 	}
 	return entries, !r.anchored || len(at.Val()) > 0, err
-}
-
-// entriesOf returns what was read of one stream, nothing if there was nothing in time.
-func entriesOf(read *redis.XStreamSliceCmd) ([]rawEntry, error) {
-	streams, err := read.Result()
-	if errors.Is(err, redis.Nil) {
-		return nil, nil
-	}
-	if err != nil || len(streams) == 0 {
-		return nil, err
-	}
-	return rawEntriesOf(streams[0].Messages)
 }
 
 func (r *reader) handleAll(entries []rawEntry) {

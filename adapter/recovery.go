@@ -26,7 +26,8 @@ type Recovery struct {
 	offset streamID
 	rec    record
 	rooms  map[string]streamID
-	had    streamID // what the client has received of a lost tail
+	had    streamID // what the client has received of a tail that was lost behind lost
+	lost   streamID
 	// pinned are the entries that were missed up to pinnedTo; held here, they cannot be lost to the ring's limits.
 	pinned   []*logged
 	pinnedTo streamID
@@ -115,7 +116,9 @@ func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event 
 	r.pinned = nil // the socket keeps r
 	m := a.table.member(s.Id())
 	m.serveFrom(maxID(r.offset, c.position))
-	m.had, c.had = r.had, maxID(r.had, c.had)
+	if c.ring.resetAt.compare(r.lost) <= 0 {
+		m.had, c.had = r.had, maxID(r.had, c.had)
+	}
 	a.post(m, s, job{frame: greeting})
 	for _, l := range missed {
 		a.post(m, s, job{frame: l.frame, uncharged: true})
@@ -131,7 +134,7 @@ func (r *Recovery) missed(rooms []string) ([]*logged, error) {
 	if r.a.c.torn.Load() != r.torn {
 		return nil, errUncovered
 	}
-	q := question{nsp: r.a.name, after: r.offset, rooms: make(map[string]streamID, len(rooms)), had: r.had, limit: r.a.c.cfg.RecoveryMaxEvents}
+	q := question{nsp: r.a.name, after: r.offset, rooms: make(map[string]streamID, len(rooms)), limit: r.a.c.cfg.RecoveryMaxEvents}
 	for _, room := range rooms {
 		// A room that the session was not in is one that it joins only now.
 		if since, was := r.rooms[room]; was {
@@ -139,12 +142,12 @@ func (r *Recovery) missed(rooms []string) ([]*logged, error) {
 		}
 	}
 	missed := make([]*logged, 0, len(r.pinned))
-	for _, l := range r.pinned {
+	for _, l := range r.pinned { // without what the client had
 		if q.wants(l) {
 			missed = append(missed, l)
 		}
 	}
-	q.after = maxID(r.offset, r.pinnedTo)
+	q.after, q.had, q.lost = maxID(r.offset, r.pinnedTo), r.had, r.lost
 	if !r.a.c.ring.hasAllAfter(q.after) {
 		return nil, errUncovered
 	}
@@ -355,9 +358,8 @@ func (a *nspAdapter) restore(ctx context.Context, pid, offsetText string) (*Reco
 	case offset.compare(got.rec.from()) < 0:
 		return nil, errors.New("the offset is from before the session")
 	}
-	r := &Recovery{
-		a: a, pid: pid, sid: newSid(), offset: offset, rec: got.rec, rooms: got.rec.roomsSince(), had: got.rec.hadAt(offset), torn: torn,
-	}
+	r := &Recovery{a: a, pid: pid, sid: newSid(), offset: offset, rec: got.rec, rooms: got.rec.roomsSince(), torn: torn}
+	r.had, r.lost = got.rec.hadAt(offset)
 	if err := r.checkAhead(ctx); err != nil {
 		return nil, err
 	}
@@ -393,7 +395,7 @@ func (r *Recovery) checkAhead(ctx context.Context) error {
 // pin holds on to what was missed. ahead says that the log has the offset, although this node has not come to it.
 func (r *Recovery) pin(ctx context.Context, ahead bool) error {
 	c := r.a.c
-	q := question{nsp: r.a.name, after: r.offset, rooms: r.rooms, had: r.had, limit: c.cfg.RecoveryMaxEvents}
+	q := question{nsp: r.a.name, after: r.offset, rooms: r.rooms, had: r.had, lost: r.lost, limit: c.cfg.RecoveryMaxEvents}
 	c.deliverMu.Lock()
 	defer c.deliverMu.Unlock()
 	switch {

@@ -61,6 +61,8 @@ type ring struct {
 	source streamID
 	// dropped is the highest source id of what the limits have dropped.
 	dropped streamID
+	// resetAt is the last entry that it holds or held from which on source ids begin anew.
+	resetAt streamID
 	found   []*queue // reused by indexes
 }
 
@@ -72,7 +74,7 @@ func newRing(limits ringLimits) *ring {
 
 // reset empties the ring; the next entry is the first one after from.
 func (r *ring) reset(from streamID) {
-	r.all, r.bytes, r.from, r.source, r.dropped = queue{}, 0, from, streamID{}, streamID{}
+	r.all, r.bytes, r.from, r.source, r.dropped, r.resetAt = queue{}, 0, from, streamID{}, streamID{}, streamID{}
 	r.rooms = make(map[roomKey]*queue)
 	r.everyone = make(map[string]*queue)
 }
@@ -93,6 +95,9 @@ func (r *ring) add(l *logged) {
 	r.all.push(l)
 	r.bytes += l.size()
 	r.source = l.above(r.source)
+	if l.resets {
+		r.resetAt = l.id
+	}
 	for _, q := range r.indexes(l, true) {
 		q.push(l)
 	}
@@ -160,9 +165,15 @@ func (r *ring) forgetAbove(id streamID) {
 	if r.from.compare(id) > 0 {
 		r.from, r.dropped = id, streamID{}
 	}
+	if r.resetAt.compare(id) > 0 {
+		r.resetAt = streamID{}
+	}
 	r.source = r.dropped
 	for _, l := range r.all.items() {
 		r.source = l.above(r.source)
+		if l.resets {
+			r.resetAt = l.id
+		}
 	}
 }
 
@@ -221,14 +232,23 @@ type question struct {
 	after streamID
 	// rooms are the socket's, each with the position from which on it was in it.
 	rooms map[string]streamID
-	// had is the highest source that the socket was sent of a tail which the log has lost.
-	had   streamID
-	limit int
+	// had is the highest source that the socket was sent of a tail which the log has lost, behind lost. It means nothing
+	// behind hadTo, if that is not zero.
+	had, lost, hadTo streamID
+	limit            int
+}
+
+// boundHad notes from where on the log's source ids are others than those of had.
+func (r *ring) boundHad(q *question) {
+	if r.resetAt.compare(q.lost) > 0 && (q.hadTo.isZero() || r.resetAt.compare(q.hadTo) < 0) {
+		q.hadTo = r.resetAt
+	}
 }
 
 // missed returns, in order, the entries after q.after that a socket in q.rooms would have been sent. The error is
 // errTooMany. Whether the ring reaches back that far is for the caller to know.
 func (r *ring) missed(q question) ([]*logged, error) {
+	r.boundHad(&q)
 	var found []*logged
 	take := func(queue *queue, since streamID) error {
 		if queue == nil {
@@ -267,7 +287,7 @@ func (q question) sorted(found []*logged) ([]*logged, error) {
 }
 
 func (q question) excepted(l *logged) bool {
-	if !l.source.isZero() && l.source.compare(q.had) <= 0 {
+	if !l.source.isZero() && l.source.compare(q.had) <= 0 && (q.hadTo.isZero() || l.id.compare(q.hadTo) <= 0) {
 		return true
 	}
 	for _, room := range l.opts.Except {

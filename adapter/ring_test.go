@@ -319,3 +319,35 @@ func TestKeepingARepetitionLeavesTheEntryAlone(t *testing.T) {
 	require.Len(t, found, 1)
 	require.Equal(t, streamID{ms: 4}, found[0].id)
 }
+
+// What a client had of a lost tail says nothing of sources that have begun anew since.
+func TestWhatWasHadEndsWhereSourcesBeginAnew(t *testing.T) {
+	r := newRing(ringLimits{entries: 5, bytes: 1 << 20, age: time.Hour})
+	event := func(ms, source uint64) *logged {
+		id := streamID{ms: ms}
+		return &logged{id: id, nsp: "/", source: streamID{ms: source}, frame: &frame{id: id}}
+	}
+	missed := func(lost uint64) (ms []uint64) {
+		found, err := r.missed(question{nsp: "/", after: streamID{ms: 10}, had: streamID{ms: 3}, lost: streamID{ms: lost}, limit: 10})
+		require.NoError(t, err)
+		for _, l := range found {
+			ms = append(ms, l.id.ms)
+		}
+		return ms
+	}
+	r.keep(event(11, 2))
+	r.keep(event(12, 4))
+	require.Equal(t, []uint64{12}, missed(5))
+	r.keep(&logged{id: streamID{ms: 13}, resets: true})
+	r.keep(event(14, 1))
+	require.Equal(t, []uint64{12, 14}, missed(5))
+	require.Equal(t, []uint64{12}, missed(13), "lost after that")
+	for ms := range uint64(6) {
+		r.keep(event(20+ms, 10+ms))
+	}
+	require.Equal(t, streamID{ms: 13}, r.resetAt, "remembered, though dropped")
+	r.forgetAbove(streamID{ms: 22})
+	require.Equal(t, streamID{ms: 13}, r.resetAt)
+	r.forgetAbove(streamID{ms: 12})
+	require.Zero(t, r.resetAt)
+}

@@ -51,14 +51,14 @@ func (r record) from() streamID {
 	return id
 }
 
-// hadAt is Had for a client with this offset, 0-0 for none.
-func (r record) hadAt(offset streamID) streamID {
-	lost, _ := parseStreamID(r.Lost)
+// hadAt is Had and Lost for a client with this offset, 0-0 for none.
+func (r record) hadAt(offset streamID) (had, lost streamID) {
+	lost, _ = parseStreamID(r.Lost)
 	had, err := parseStreamID(r.Had)
 	if err != nil || offset.compare(lost) <= 0 {
-		return streamID{}
+		return streamID{}, streamID{}
 	}
-	return had
+	return had, lost
 }
 
 // roomsSince is Rooms with its positions parsed; a damaged one counts as "from the beginning".

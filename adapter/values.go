@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/zishang520/socket.io/v3/pkg/types"
+
+	"github.com/teloo/realtime-gateway/streams/jsonscan"
 )
 
 // maxDepth bounds the nesting of values, so that neither a cycle nor hostile input can exhaust the stack.
@@ -135,7 +137,7 @@ func (w *jsonWriter) raw(v json.RawMessage) error {
 		w.dst = append(w.dst, "null"...)
 		return nil
 	}
-	if !utf8.Valid(v) || !json.Valid(v) {
+	if !jsonscan.Valid(v) {
 		return errJSON
 	}
 	w.dst = append(w.dst, v...)

@@ -35,8 +35,8 @@ func parseID(raw json.RawMessage) (string, error) {
 		return "", nil
 	}
 	if raw[0] == '"' {
-		var s string
-		if err := json.Unmarshal(raw, &s); err != nil || !auth.ValidID(s) {
+		s, ok := textOf(raw)
+		if !ok || !auth.ValidID(s) {
 			return "", ErrBadID
 		}
 		return s, nil
@@ -45,6 +45,15 @@ func parseID(raw json.RawMessage) (string, error) {
 		return "", ErrBadID
 	}
 	return string(raw), nil
+}
+
+// textOf decodes a JSON string, mostly one without escapes.
+func textOf(raw []byte) (s string, ok bool) {
+	if end := len(raw) - 1; end > 0 && raw[end] == '"' && bytes.IndexByte(raw, '\\') < 0 && bytes.IndexByte(raw[1:], '"') == end-1 {
+		return string(raw[1:end]), true
+	}
+	err := json.Unmarshal(raw, &s)
+	return s, err == nil
 }
 
 func isInteger(raw []byte) bool {
@@ -57,9 +66,9 @@ func isInteger(raw []byte) bool {
 	return len(digits) > 0
 }
 
-// fieldID reads the id in object's field name.
-func fieldID(object map[string]json.RawMessage, name string) (string, error) {
-	id, err := parseID(object[name])
+// fieldID reads the id in an object's field.
+func fieldID(raw json.RawMessage, name string) (string, error) {
+	id, err := parseID(raw)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/teloo/realtime-gateway/node/auth"
 	"github.com/teloo/realtime-gateway/streams"
+	"github.com/teloo/realtime-gateway/streams/jsonscan"
 )
 
 // maxUserIDs bounds the receivers of one notificacion.
@@ -27,7 +28,10 @@ const (
 	reasonNoRoute = "no_route"
 )
 
-var errNoRoom = errors.New("the event names nobody who could receive it")
+var (
+	errNoRoom   = errors.New("the event names nobody who could receive it")
+	errNoObject = errors.New("data is not a JSON object")
+)
 
 // Router maps events to rooms. It is immutable and safe for concurrent use.
 type Router struct {
@@ -52,9 +56,9 @@ func Route(ev streams.Event) (rooms []string, grants []streams.Grant, err error)
 // but its argument. ev.Rooms, when not nil, replace the table. An error is a *streams.RejectError with reason bad_id or
 // no_route.
 func (r *Router) Route(ev streams.Event) (rooms []string, grants []streams.Grant, err error) {
-	var data map[string]json.RawMessage
-	if err := json.Unmarshal(ev.Data, &data); err != nil {
-		return nil, nil, &streams.RejectError{Reason: "bad_data", Err: err}
+	data, ok := membersOf(ev.Data)
+	if !ok {
+		return nil, nil, &streams.RejectError{Reason: streams.ReasonBadData, Err: errNoObject}
 	}
 	ids, err := readIDs(data)
 	if err != nil {
@@ -70,21 +74,47 @@ func (r *Router) Route(ev streams.Event) (rooms []string, grants []streams.Grant
 	return distinct(table), grants, nil
 }
 
+// members are the parts of an event's data that routing looks at, as they stand there; nil is an absent one.
+type members struct {
+	solicitud, client, advisor, user, role, users json.RawMessage
+}
+
+// membersOf finds them, of one that comes twice the last; false if data is no JSON object.
+func membersOf(data json.RawMessage) (m members, ok bool) {
+	ok = jsonscan.Members(data, func(name string, value []byte) {
+		switch name {
+		case "solicitud_id":
+			m.solicitud = value
+		case "client_id":
+			m.client = value
+		case "advisor_id":
+			m.advisor = value
+		case "user_id":
+			m.user = value
+		case "role":
+			m.role = value
+		case "user_ids":
+			m.users = value
+		}
+	})
+	return m, ok
+}
+
 // eventIDs are the ids that routing reads from an event's data; "" is an absent one.
 type eventIDs struct {
 	solicitud, client, advisor string
 }
 
-func readIDs(data map[string]json.RawMessage) (eventIDs, error) {
+func readIDs(data members) (eventIDs, error) {
 	var ids eventIDs
 	var errs [3]error
-	ids.solicitud, errs[0] = fieldID(data, "solicitud_id")
-	ids.client, errs[1] = fieldID(data, "client_id")
-	ids.advisor, errs[2] = fieldID(data, "advisor_id")
+	ids.solicitud, errs[0] = fieldID(data.solicitud, "solicitud_id")
+	ids.client, errs[1] = fieldID(data.client, "client_id")
+	ids.advisor, errs[2] = fieldID(data.advisor, "advisor_id")
 	return ids, errors.Join(errs[:]...)
 }
 
-func (r *Router) table(name string, ids eventIDs, data map[string]json.RawMessage) ([]string, []streams.Grant, error) {
+func (r *Router) table(name string, ids eventIDs, data members) ([]string, []streams.Grant, error) {
 	kind, _, _ := strings.Cut(name, "_")
 	switch kind {
 	case "solicitud":
@@ -122,15 +152,15 @@ func solicitudRooms(ids eventIDs, users ...string) ([]string, error) {
 
 // notificacionRooms takes the first of user_id, role and user_ids that is given: a message for one person must not
 // reach a whole role because both are named.
-func (r *Router) notificacionRooms(data map[string]json.RawMessage) ([]string, error) {
-	user, err := fieldID(data, "user_id")
+func (r *Router) notificacionRooms(data members) ([]string, error) {
+	user, err := fieldID(data.user, "user_id")
 	if err != nil {
 		return nil, &streams.RejectError{Reason: reasonBadID, Err: err}
 	}
 	if user != "" {
 		return []string{UserRoom(user)}, nil
 	}
-	name, err := fieldID(data, "role")
+	name, err := fieldID(data.role, "role")
 	if err != nil {
 		return nil, &streams.RejectError{Reason: reasonBadID, Err: err}
 	}
@@ -141,7 +171,7 @@ func (r *Router) notificacionRooms(data map[string]json.RawMessage) ([]string, e
 		}
 		return []string{role}, nil
 	}
-	return userRooms(data["user_ids"])
+	return userRooms(data.users)
 }
 
 func userRooms(raw json.RawMessage) ([]string, error) {
@@ -195,6 +225,9 @@ func grantsOf(ids eventIDs) []streams.Grant {
 
 // distinct drops repetitions and keeps the order.
 func distinct(items []string) []string {
+	if len(items) < 2 {
+		return items
+	}
 	seen := make(map[string]struct{}, len(items))
 	kept := items[:0:0]
 	for _, item := range items {

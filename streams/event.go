@@ -7,6 +7,8 @@ import (
 	"sort"
 	"time"
 	"unicode/utf8"
+
+	"github.com/teloo/realtime-gateway/streams/jsonscan"
 )
 
 // Reasons of dead letters that this package gives. A HandleFunc adds its own by RejectError.
@@ -150,7 +152,7 @@ func (f *form) unpack(payload string) *RejectError {
 		return reject(ReasonPayloadTooLarge, "payload has %d bytes, limit %d", len(payload), maxPayloadBytes)
 	}
 	raw := []byte(payload)
-	if !validObject(raw) {
+	if !jsonscan.Object(raw) {
 		return reject(ReasonBadPayload, "payload is not a JSON object in UTF-8")
 	}
 	var body map[string]json.RawMessage
@@ -191,7 +193,7 @@ func (f *form) check(id string) (ev Event, ignored uint64, rejected *RejectError
 		return Event{}, 0, reject(ReasonBadData, "no data")
 	case len(f.data) > MaxDataBytes:
 		return Event{}, 0, reject(ReasonDataTooLarge, "data has %d bytes, limit %d", len(f.data), MaxDataBytes)
-	case !validObject(f.data):
+	case !jsonscan.Object(f.data): // a frame with anything else would end connections
 		return Event{}, 0, reject(ReasonBadData, "data is not a JSON object in UTF-8")
 	}
 	if f.rooms != nil {

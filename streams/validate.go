@@ -1,7 +1,6 @@
 package streams
 
 import (
-	"encoding/json"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -65,21 +64,6 @@ func validName(s string) bool {
 		}
 	}
 	return true
-}
-
-// validObject tells whether data is one JSON object in valid UTF-8: a frame with anything else would end connections.
-func validObject(data []byte) bool {
-	for _, b := range data {
-		switch b {
-		case ' ', '\t', '\r', '\n':
-			continue
-		case '{':
-			return utf8.Valid(data) && json.Valid(data)
-		default:
-			return false
-		}
-	}
-	return false
 }
 
 // validTraceParent checks the W3C form version-trace-parent-flags.
