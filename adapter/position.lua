@@ -10,9 +10,13 @@ local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 local appended = ''
 if not newest or now - tonumber(string.match(newest[1], '^%d+')) >= tonumber(ARGV[1]) then
-  local age = tonumber(ARGV[2])
-  local aged = redis.call('XREVRANGE', KEYS[1], string.format('%.0f', math.max(0, now - age)), '-', 'COUNT', 1)[1]
-  local keep = aged and tonumber(string.match(aged[1], '^%d+')) - math.floor(age / 8) or 0
+  local age, keep = tonumber(ARGV[2]), 0
+  local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+  -- With no entry beyond the age XREVRANGE would look at all there are.
+  if oldest and tonumber(string.match(oldest[1], '^%d+')) <= now - age then
+    local aged = redis.call('XREVRANGE', KEYS[1], string.format('%.0f', now - age), '-', 'COUNT', 1)[1]
+    keep = tonumber(string.match(aged[1], '^%d+')) - math.floor(age / 8)
+  end
   appended = redis.call('XADD', KEYS[1], 'MINID', '~', string.format('%.0f', math.max(0, keep)), '*',
     'at', string.format('%.0f', now))
 end

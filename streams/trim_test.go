@@ -16,3 +16,16 @@ func TestTrimmingKeepsUpWithABusyStream(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, left, int64(200), "one chore trims it all")
 }
+
+// Of a log without an aged entry Redis would look at all there are for the newest of those, with each commit.
+func TestYoungLogIsNotSearched(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.rdb.ConfigResetStat(t.Context()).Err())
+	r.publish(1000)
+	n := r.start("a:1", func(*Config, *Deps) {})
+	r.eventually("all relayed", func() bool { return n.Stats().Relayed == 1000 })
+	stats, err := r.rdb.Info(t.Context(), "commandstats").Result()
+	require.NoError(t, err)
+	require.Contains(t, stats, "cmdstat_xrange:", "its oldest is looked at")
+	require.NotContains(t, stats, "cmdstat_xrevrange:")
+}

@@ -109,12 +109,18 @@ for i = 1, n do
   end
 end
 
--- Trims the log by age.
+local function msOf(entries)
+  return tonumber(string.match(entries[1][1], '^%d+'))
+end
+
+-- Trims the log by age. With no entry beyond it XREVRANGE would look at all there are.
 local function trim()
   local age = tonumber(ARGV[2])
-  local aged = redis.pcall('XREVRANGE', log, string.format('%.0f', math.max(0, now - age)), '-', 'COUNT', 1)
+  local oldest = redis.pcall('XRANGE', log, '-', '+', 'COUNT', 1)
+  if failed(oldest) or not oldest[1] or msOf(oldest) > now - age then return end
+  local aged = redis.pcall('XREVRANGE', log, string.format('%.0f', now - age), '-', 'COUNT', 1)
   if failed(aged) or not aged[1] then return end
-  local keep = tonumber(string.match(aged[1][1], '^%d+')) - math.floor(age / 8)
+  local keep = msOf(aged) - math.floor(age / 8)
   redis.pcall('XTRIM', log, 'MINID', '~', string.format('%.0f', math.max(0, keep)))
 end
 
