@@ -40,6 +40,7 @@ type Verifier struct {
 	cfg    Config
 	log    *slog.Logger
 	parser *jwt.Parser
+	hmac   jwt.VerificationKeySet
 	pem    []crypto.PublicKey
 	jwks   *keySet // nil without JWKSURL
 
@@ -53,11 +54,15 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Verifier, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("auth configuration: %w", err)
 	}
-	cfg.Algorithms, cfg.Secret, cfg.Roles = slices.Clone(cfg.Algorithms), slices.Clone(cfg.Secret), maps.Clone(cfg.Roles)
+	cfg.Algorithms, cfg.Roles = slices.Clone(cfg.Algorithms), maps.Clone(cfg.Roles)
 	v := &Verifier{
 		cfg: cfg, log: log.With("component", "auth"), parser: newParser(cfg),
 		refusals: rate.NewLimiter(refusalsPerSecond, refusalsBurst),
 	}
+	if cfg.uses(symmetric) {
+		v.hmac, _ = hmacKeys(cfg.Secret) // validated above
+	}
+	v.cfg.Secret = nil
 	if !cfg.uses(asymmetric) {
 		return v, nil
 	}
@@ -155,7 +160,7 @@ func (v *Verifier) identify(c Claims) (Identity, error) {
 	}, nil
 }
 
-// key is called with an algorithm that is one of the configured ones. The HMAC secret answers to HMAC alone, and
+// key is called with an algorithm that is one of the configured ones. The HMAC secrets answer to HMAC alone, and
 // published keys to their own algorithms alone, whatever the token's header says.
 func (v *Verifier) key(ctx context.Context, t *jwt.Token) (any, error) {
 	if _, ok := t.Header["crit"]; ok {
@@ -166,7 +171,7 @@ func (v *Verifier) key(ctx context.Context, t *jwt.Token) (any, error) {
 	}
 	alg := t.Method.Alg()
 	if symmetric(familyOf(alg)) {
-		return v.cfg.Secret, nil
+		return v.hmac, nil
 	}
 	if v.jwks == nil {
 		return fitting(v.pem, alg), nil
