@@ -19,7 +19,8 @@ type Config struct {
 	// several of them, each of which verifies, so that keys rotate without a logout. A secret that itself holds a comma
 	// cannot be used.
 	Secret []byte
-	// PublicKeyPath is a PEM file with one or more public keys or certificates, read once.
+	// PublicKeyPath is a PEM file with one or more public keys or certificates. Run looks every second whether it changed
+	// and reads it again; while it is missing or broken, the keys it held stay in use.
 	PublicKeyPath string
 	// JWKSURL is an http(s) address of a JWK Set, instead of PublicKeyPath. Only asymmetric keys are taken from it.
 	JWKSURL string

@@ -41,7 +41,7 @@ type Verifier struct {
 	log    *slog.Logger
 	parser *jwt.Parser
 	hmac   jwt.VerificationKeySet
-	pem    []crypto.PublicKey
+	pem    *keyFile // nil without PublicKeyPath
 	jwks   *keySet // nil without JWKSURL
 
 	refusals   *rate.Limiter
@@ -67,9 +67,12 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Verifier, error) {
 		return v, nil
 	}
 	if cfg.JWKSURL == "" {
-		keys, err := loadPEM(cfg.PublicKeyPath, cfg.Algorithms)
-		v.pem = keys
-		return v, err
+		file, err := openKeyFile(cfg.PublicKeyPath, cfg.Algorithms, v.log)
+		if err != nil {
+			return nil, err
+		}
+		v.pem = file
+		return v, nil
 	}
 	set, err := newKeySet(cfg, v.log)
 	if err != nil {
@@ -95,13 +98,18 @@ func newParser(cfg Config) *jwt.Parser {
 	return jwt.NewParser(options...)
 }
 
-// Run keeps the JWKS fresh until ctx ends; with other key sources it just waits for that. It returns nil.
+// Run keeps the JWKS fresh, or follows the public key file's changes, until ctx ends; with a secret alone it just waits
+// for that. It returns nil.
 func (v *Verifier) Run(ctx context.Context) error {
-	if v.jwks == nil {
+	switch {
+	case v.jwks != nil:
+		return v.jwks.run(ctx)
+	case v.pem != nil:
+		return v.pem.run(ctx)
+	default:
 		<-ctx.Done()
 		return nil
 	}
-	return v.jwks.run(ctx)
 }
 
 // Ready says whether there are keys to verify with.
@@ -174,7 +182,7 @@ func (v *Verifier) key(ctx context.Context, t *jwt.Token) (any, error) {
 		return v.hmac, nil
 	}
 	if v.jwks == nil {
-		return fitting(v.pem, alg), nil
+		return fitting(*v.pem.keys.Load(), alg), nil
 	}
 	return v.jwks.key(ctx, t)
 }
