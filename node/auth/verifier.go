@@ -42,7 +42,7 @@ type Verifier struct {
 	parser *jwt.Parser
 	hmac   jwt.VerificationKeySet
 	pem    *keyFile // nil without PublicKeyPath
-	jwks   *keySet // nil without JWKSURL
+	jwks   *keySet  // nil without JWKSURL
 
 	refusals   *rate.Limiter
 	suppressed atomic.Uint64 // refusals not logged since the last one that was
