@@ -26,9 +26,10 @@ const (
 )
 
 var (
-	errNoKeys    = errors.New("the set has no key for the configured algorithms")
-	errNotASet   = errors.New("the answer is no key set")
-	errThrottled = errors.New("the key set was read a moment ago")
+	errNoKeys     = errors.New("the set has no key for the configured algorithms")
+	errUnknownKey = errors.New("unknown kid") // which is a stranger's text, and so not shown
+	errNotASet    = errors.New("the answer is no key set")
+	errThrottled  = errors.New("the key set was read a moment ago")
 )
 
 // keySet is the cached JWKS. The library's own HTTP storage would start a goroutine that nobody waits for, and would let
@@ -182,8 +183,8 @@ func (s *keySet) KeyRead(ctx context.Context, kid string) (jwkset.JWK, error) {
 	}
 	failed := s.refresh(ctx, true)
 	// A read that ended between the look and the refusal of another may have brought the key.
-	if jwk, err = s.MemoryJWKSet.KeyRead(ctx, kid); err != nil && failed != nil {
-		return jwk, fmt.Errorf("unknown kid: %w", failed)
+	if jwk, err = s.MemoryJWKSet.KeyRead(ctx, kid); errors.Is(err, jwkset.ErrKeyNotFound) {
+		return jwk, errors.Join(errUnknownKey, failed)
 	}
 	return jwk, err
 }
