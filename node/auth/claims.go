@@ -1,9 +1,11 @@
 package auth
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strings"
 	"time"
@@ -54,9 +56,9 @@ func (c *Claims) UnmarshalJSON(raw []byte) error {
 	if !utf8.Valid(raw) {
 		return errors.New("claims are not UTF-8")
 	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return errors.New("claims are not a JSON object")
+	fields, err := members(raw)
+	if err != nil {
+		return err
 	}
 	var parsed Claims
 	sub, errSub := idClaim(fields, "sub")
@@ -81,6 +83,42 @@ func (c *Claims) UnmarshalJSON(raw []byte) error {
 	)
 	*c = parsed
 	return errors.Join(errs...)
+}
+
+// members reads a JSON object and refuses one that says something twice: whoever else reads the token may take the first
+// where the gateway takes the last. A null is one without members.
+func members(raw []byte) (map[string]json.RawMessage, error) {
+	errObject := errors.New("claims are not a JSON object")
+	fields := map[string]json.RawMessage{}
+	if string(bytes.TrimSpace(raw)) == "null" {
+		return fields, nil
+	}
+	in := json.NewDecoder(bytes.NewReader(raw))
+	if start, err := in.Token(); err != nil || start != json.Delim('{') {
+		return nil, errObject
+	}
+	for in.More() {
+		token, err := in.Token()
+		name, ok := token.(string)
+		if err != nil || !ok {
+			return nil, errObject
+		}
+		var value json.RawMessage
+		if err := in.Decode(&value); err != nil {
+			return nil, errObject
+		}
+		if _, twice := fields[name]; twice {
+			return nil, errors.New("a claim stands twice")
+		}
+		fields[name] = value
+	}
+	if _, err := in.Token(); err != nil { // the object's end
+		return nil, errObject
+	}
+	if _, err := in.Token(); !errors.Is(err, io.EOF) {
+		return nil, errObject
+	}
+	return fields, nil
 }
 
 // lookup returns a claim that is there; a null counts as absent.

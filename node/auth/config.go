@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/url"
@@ -16,9 +15,12 @@ type Config struct {
 	// Algorithms are the JWS algorithms accepted, of HS256/384/512, RS…, PS…, ES…, EdDSA. Default: HS256. HMAC and
 	// asymmetric ones may stand together only when each has its own key source.
 	Algorithms []string
-	// Secret is the key of the HS algorithms, in bytes as they are. It verifies nothing else.
+	// Secret is the key of the HS algorithms; it verifies nothing else. A comma list, as ParseSecrets reads it, is
+	// several of them, each of which verifies, so that keys rotate without a logout. A secret that itself holds a comma
+	// cannot be used.
 	Secret []byte
-	// PublicKeyPath is a PEM file with one or more public keys or certificates, read once.
+	// PublicKeyPath is a PEM file with one or more public keys or certificates. Run looks every second whether it changed
+	// and reads it again; while it is missing or broken, the keys it held stay in use.
 	PublicKeyPath string
 	// JWKSURL is an http(s) address of a JWK Set, instead of PublicKeyPath. Only asymmetric keys are taken from it.
 	JWKSURL string
@@ -78,7 +80,8 @@ func (c Config) Validate() error {
 func (c Config) validateKeys() error {
 	faults := []error{c.validateAlgorithms()}
 	if c.uses(symmetric) {
-		faults = append(faults, validateSecret(c.Secret))
+		_, err := ParseSecrets(c.Secret)
+		faults = append(faults, err)
 	}
 	switch {
 	case !c.uses(asymmetric):
@@ -109,18 +112,6 @@ func (c Config) validateAlgorithms() error {
 		}
 	}
 	return errors.Join(faults...)
-}
-
-// validateSecret refuses a PEM key as a secret: whoever configures one means RS or ES, and its public half, being
-// public, would let anybody sign.
-func validateSecret(secret []byte) error {
-	if len(secret) == 0 {
-		return errors.New("HS algorithms need a secret")
-	}
-	if bytes.HasPrefix(bytes.TrimSpace(secret), []byte("-----BEGIN")) {
-		return errors.New("the secret is a PEM key: use a public key file and an RS, PS, ES or EdDSA algorithm")
-	}
-	return nil
 }
 
 func (c Config) validateJWKS() error {

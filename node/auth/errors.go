@@ -16,6 +16,9 @@ var (
 	ErrTokenRevoked = errors.New("token revoked")
 	// ErrRoleUnknown says that the token is valid and its role is none of the configured ones.
 	ErrRoleUnknown = errors.New("role unknown")
+	// ErrUnavailable says that this node cannot take connections yet, since it has never read the revocations. Nothing is
+	// known against the token; its code is that of ErrServerFull: try again.
+	ErrUnavailable = errors.New("revocations unknown")
 	// ErrServerFull says that the node holds as many connections as it may.
 	ErrServerFull = errors.New("server full")
 	// ErrRateLimited says that the client, or all of them, connect too fast.
@@ -36,7 +39,7 @@ func Code(err error) string {
 		return "token_revoked"
 	case errors.Is(err, ErrRoleUnknown):
 		return "role_unknown"
-	case errors.Is(err, ErrServerFull):
+	case errors.Is(err, ErrServerFull), errors.Is(err, ErrUnavailable):
 		return "server_full"
 	case errors.Is(err, ErrRateLimited):
 		return "rate_limited"

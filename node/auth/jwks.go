@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -27,8 +26,10 @@ const (
 )
 
 var (
-	errNoKeys    = errors.New("the set has no key for the configured algorithms")
-	errThrottled = errors.New("the key set was read a moment ago")
+	errNoKeys     = errors.New("the set has no key for the configured algorithms")
+	errUnknownKey = errors.New("unknown kid") // which is a stranger's text, and so not shown
+	errNotASet    = errors.New("the answer is no key set")
+	errThrottled  = errors.New("the key set was read a moment ago")
 )
 
 // keySet is the cached JWKS. The library's own HTTP storage would start a goroutine that nobody waits for, and would let
@@ -182,8 +183,8 @@ func (s *keySet) KeyRead(ctx context.Context, kid string) (jwkset.JWK, error) {
 	}
 	failed := s.refresh(ctx, true)
 	// A read that ended between the look and the refusal of another may have brought the key.
-	if jwk, err = s.MemoryJWKSet.KeyRead(ctx, kid); err != nil && failed != nil {
-		return jwk, fmt.Errorf("unknown kid: %w", failed)
+	if jwk, err = s.MemoryJWKSet.KeyRead(ctx, kid); errors.Is(err, jwkset.ErrKeyNotFound) {
+		return jwk, errors.Join(errUnknownKey, failed)
 	}
 	return jwk, err
 }
@@ -215,39 +216,4 @@ func (s *keySet) key(ctx context.Context, t *jwt.Token) (any, error) {
 		}
 	}
 	return fitting(keys, t.Method.Alg()), nil
-}
-
-// newJWKSClient returns a client that keeps no connection open between reads and never falls from https to http.
-func newJWKSClient() *http.Client {
-	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
-	}
-	return &http.Client{
-		Transport: boundedBody{transport},
-		CheckRedirect: func(next *http.Request, via []*http.Request) error {
-			if len(via) > maxRedirects {
-				return fmt.Errorf("more than %d redirects", maxRedirects)
-			}
-			if via[0].URL.Scheme == "https" && next.URL.Scheme != "https" {
-				return errors.New("redirected from https to http")
-			}
-			return nil
-		},
-	}
-}
-
-// boundedBody cuts answers at maxJWKSBytes; a set that long then fails to parse.
-type boundedBody struct{ next http.RoundTripper }
-
-func (b boundedBody) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.next.RoundTrip(r)
-	if err == nil {
-		resp.Body = limitedBody{io.LimitReader(resp.Body, maxJWKSBytes), resp.Body}
-	}
-	return resp, err
-}
-
-type limitedBody struct {
-	io.Reader
-	io.Closer
 }

@@ -14,7 +14,7 @@ import (
 type MintRequest struct {
 	// Algorithm is one of Config.Algorithms' names.
 	Algorithm string
-	// Secret signs HS algorithms, Key the others.
+	// Secret signs HS algorithms, Key the others. Of a comma list, as ParseSecrets reads it, the first one signs.
 	Secret []byte
 	Key    crypto.Signer
 	// User and Role are required.
@@ -59,7 +59,11 @@ func Mint(r MintRequest) (string, error) {
 		token.Header["kid"] = r.KeyID
 	}
 	if symmetric(familyOf(r.Algorithm)) {
-		return token.SignedString(r.Secret)
+		secrets, err := ParseSecrets(r.Secret)
+		if err != nil {
+			return "", fmt.Errorf("minting a token: %w", err)
+		}
+		return token.SignedString(secrets[0])
 	}
 	return token.SignedString(r.Key)
 }

@@ -40,8 +40,9 @@ type Verifier struct {
 	cfg    Config
 	log    *slog.Logger
 	parser *jwt.Parser
-	pem    []crypto.PublicKey
-	jwks   *keySet // nil without JWKSURL
+	hmac   jwt.VerificationKeySet
+	pem    *keyFile // nil without PublicKeyPath
+	jwks   *keySet  // nil without JWKSURL
 
 	refusals   *rate.Limiter
 	suppressed atomic.Uint64 // refusals not logged since the last one that was
@@ -53,18 +54,25 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Verifier, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("auth configuration: %w", err)
 	}
-	cfg.Algorithms, cfg.Secret, cfg.Roles = slices.Clone(cfg.Algorithms), slices.Clone(cfg.Secret), maps.Clone(cfg.Roles)
+	cfg.Algorithms, cfg.Roles = slices.Clone(cfg.Algorithms), maps.Clone(cfg.Roles)
 	v := &Verifier{
 		cfg: cfg, log: log.With("component", "auth"), parser: newParser(cfg),
 		refusals: rate.NewLimiter(refusalsPerSecond, refusalsBurst),
 	}
+	if cfg.uses(symmetric) {
+		v.hmac, _ = hmacKeys(cfg.Secret) // validated above
+	}
+	v.cfg.Secret = nil
 	if !cfg.uses(asymmetric) {
 		return v, nil
 	}
 	if cfg.JWKSURL == "" {
-		keys, err := loadPEM(cfg.PublicKeyPath, cfg.Algorithms)
-		v.pem = keys
-		return v, err
+		file, err := openKeyFile(cfg.PublicKeyPath, cfg.Algorithms, v.log)
+		if err != nil {
+			return nil, err
+		}
+		v.pem = file
+		return v, nil
 	}
 	set, err := newKeySet(cfg, v.log)
 	if err != nil {
@@ -90,13 +98,18 @@ func newParser(cfg Config) *jwt.Parser {
 	return jwt.NewParser(options...)
 }
 
-// Run keeps the JWKS fresh until ctx ends; with other key sources it just waits for that. It returns nil.
+// Run keeps the JWKS fresh, or follows the public key file's changes, until ctx ends; with a secret alone it just waits
+// for that. It returns nil.
 func (v *Verifier) Run(ctx context.Context) error {
-	if v.jwks == nil {
+	switch {
+	case v.jwks != nil:
+		return v.jwks.run(ctx)
+	case v.pem != nil:
+		return v.pem.run(ctx)
+	default:
 		<-ctx.Done()
 		return nil
 	}
-	return v.jwks.run(ctx)
 }
 
 // Ready says whether there are keys to verify with.
@@ -155,7 +168,7 @@ func (v *Verifier) identify(c Claims) (Identity, error) {
 	}, nil
 }
 
-// key is called with an algorithm that is one of the configured ones. The HMAC secret answers to HMAC alone, and
+// key is called with an algorithm that is one of the configured ones. The HMAC secrets answer to HMAC alone, and
 // published keys to their own algorithms alone, whatever the token's header says.
 func (v *Verifier) key(ctx context.Context, t *jwt.Token) (any, error) {
 	if _, ok := t.Header["crit"]; ok {
@@ -166,10 +179,10 @@ func (v *Verifier) key(ctx context.Context, t *jwt.Token) (any, error) {
 	}
 	alg := t.Method.Alg()
 	if symmetric(familyOf(alg)) {
-		return v.cfg.Secret, nil
+		return v.hmac, nil
 	}
 	if v.jwks == nil {
-		return fitting(v.pem, alg), nil
+		return fitting(*v.pem.keys.Load(), alg), nil
 	}
 	return v.jwks.key(ctx, t)
 }

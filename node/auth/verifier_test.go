@@ -294,6 +294,7 @@ func TestCodes(t *testing.T) {
 	for err, want := range map[error]string{
 		nil: "", ErrTokenMissing: "token_missing", ErrTokenInvalid: "token_invalid", ErrTokenExpired: "token_expired",
 		ErrTokenRevoked: "token_revoked", ErrRoleUnknown: "role_unknown", ErrServerFull: "server_full",
+		ErrUnavailable: "server_full",
 		ErrRateLimited: "rate_limited", context.Canceled: "token_invalid",
 	} {
 		require.Equal(t, want, Code(err))
