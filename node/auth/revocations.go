@@ -114,7 +114,8 @@ func (r *Revocations) Check(id Identity) error {
 	if known.tokens[id.TokenID] {
 		return errTokenID
 	}
-	if second, ok := known.before[id.User]; ok && (id.IssuedAt.IsZero() || id.IssuedAt.Unix() <= second) {
+	// No issue is the zero time, which is before any.
+	if second, ok := known.before[id.User]; ok && id.IssuedAt.Unix() <= second {
 		return errUser
 	}
 	return nil
