@@ -106,6 +106,9 @@ func (n *Node) check(ctx context.Context, s *socket.Socket, sess *session) (err 
 		}
 	}()
 	if sess.identity, err = n.identify(ctx, s); err != nil {
+		if errors.Is(err, auth.ErrTokenRevoked) {
+			n.endSession(ctx, s, sess.identity)
+		}
 		return err
 	}
 	recovery, recovers := s.Data().(Recovery)
@@ -116,7 +119,7 @@ func (n *Node) check(ctx context.Context, s *socket.Socket, sess *session) (err 
 	return n.goOn(ctx, sess)
 }
 
-// identify checks the token and waits for the connect budget.
+// identify checks the token and waits for the connect budget. It tells whose token was revoked.
 func (n *Node) identify(ctx context.Context, s *socket.Socket) (identity auth.Identity, err error) {
 	token, err := tokenOf(s.Handshake())
 	if err != nil {
@@ -125,6 +128,9 @@ func (n *Node) identify(ctx context.Context, s *socket.Socket) (identity auth.Id
 	identity, err = n.deps.Verifier.Verify(ctx, token)
 	if err != nil {
 		return auth.Identity{}, err
+	}
+	if err := n.notRevoked(identity); err != nil {
+		return identity, err
 	}
 	if err := n.deps.Budget.Wait(ctx); err != nil {
 		return auth.Identity{}, errors.Join(auth.ErrRateLimited, err)

@@ -103,6 +103,22 @@ func (l *ledger) in(room string) int {
 	return n
 }
 
+// revocations are those of users, or unknown.
+type revocations struct{ state *atomic.Value }
+
+func (r revocations) Check(id auth.Identity) error {
+	if r.state == nil {
+		return nil
+	}
+	switch state := r.state.Load().(string); state {
+	case "unknown":
+		return auth.ErrUnavailable
+	case id.User:
+		return auth.ErrTokenRevoked
+	}
+	return nil
+}
+
 // budget refuses when told to, and makes wait until a channel it has is closed; waits counts who came.
 type budget struct {
 	err   error
@@ -138,7 +154,7 @@ func newRig(t *testing.T, change func(*Config, *Deps)) *rig {
 	cfg.Name = "node-a"
 	p := newLedger()
 	deps := Deps{
-		Adapter: &socket.AdapterBuilder{}, Verifier: tokens{}, Grants: grantList{"granted": "c"}, Policy: auth.DefaultPolicy(),
+		Adapter: &socket.AdapterBuilder{}, Verifier: tokens{}, Revocations: revocations{}, Grants: grantList{"granted": "c"}, Policy: auth.DefaultPolicy(),
 		Presence: p, Sessions: newSessionList(), Budget: budget{}, Log: discard(),
 	}
 	if change != nil {

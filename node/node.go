@@ -37,16 +37,23 @@ type Budget interface {
 	Wait(ctx context.Context) error
 }
 
+// Revocations knows whose token was revoked.
+type Revocations interface {
+	// Check returns nil, auth.ErrTokenRevoked, or auth.ErrUnavailable while that is not known. It does not block.
+	Check(id auth.Identity) error
+}
+
 // Deps are the parts that a Node works with; all are required.
 type Deps struct {
-	Adapter  socket.AdapterConstructor
-	Verifier Verifier
-	Grants   auth.Granter
-	Policy   auth.Policy
-	Presence Presence
-	Sessions Sessions
-	Budget   Budget
-	Log      *slog.Logger
+	Adapter     socket.AdapterConstructor
+	Verifier    Verifier
+	Revocations Revocations
+	Grants      auth.Granter
+	Policy      auth.Policy
+	Presence    Presence
+	Sessions    Sessions
+	Budget      Budget
+	Log         *slog.Logger
 }
 
 // Stats are a node's counters since its start and its current connections.
@@ -56,7 +63,9 @@ type Stats struct {
 	Refused     uint64
 	// Dismissed counts connects whose connection was closed for another attempt, since they could not be decided.
 	Dismissed uint64
-	Panics    uint64
+	// Revoked counts sockets that were closed because their token was revoked.
+	Revoked uint64
+	Panics  uint64
 }
 
 // Node is the Socket.IO server of one process. Its methods are safe for concurrent use.
@@ -81,6 +90,7 @@ type Node struct {
 	refused  atomic.Uint64
 	// dismissed counts connects that were sent away without an answer.
 	dismissed atomic.Uint64
+	revoked   atomic.Uint64
 	panics    atomic.Uint64
 }
 
@@ -89,8 +99,8 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if deps.Adapter == nil || deps.Verifier == nil || deps.Grants == nil || deps.Presence == nil || deps.Sessions == nil ||
-		deps.Budget == nil || deps.Log == nil {
+	if deps.Adapter == nil || deps.Verifier == nil || deps.Revocations == nil || deps.Grants == nil || deps.Presence == nil ||
+		deps.Sessions == nil || deps.Budget == nil || deps.Log == nil {
 		return nil, errors.New("node: a dependency is missing")
 	}
 	if err := taskqueue.Check(); err != nil {
@@ -126,6 +136,7 @@ func (n *Node) Stats() Stats {
 		Connects:    n.connects.Load(),
 		Refused:     n.refused.Load(),
 		Dismissed:   n.dismissed.Load(),
+		Revoked:     n.revoked.Load(),
 		Panics:      n.panics.Load(),
 	}
 }

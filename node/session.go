@@ -73,6 +73,7 @@ func (n *Node) onConnection(args ...any) {
 		n.log.Debug("connected socket not served", "err", err)
 		closeTransport(s)
 	}
+	n.closeIfRevoked(s, sess) // CloseRevoked may not have seen it
 	// A transport that closed while the library was still announcing the socket is never reported to it.
 	if !s.Connected() || !transportOpen(s) {
 		n.deps.Sessions.Lost(s)

@@ -27,11 +27,14 @@ func (c Config) checkAccess(k *checker) {
 		k.faultf("JWT_ALGORITHM", "the list is empty")
 	}
 	hs, asymmetric := c.algorithmKinds()
+	_, secretFault := auth.ParseSecrets([]byte(c.JWTSecretKey))
 	switch n := len(c.JWTSecretKey); {
 	case hs && n == 0:
 		k.faultf("JWT_SECRET_KEY", "is not set; %s needs it", strings.Join(c.JWTAlgorithm, ","))
 	case hs && strings.HasPrefix(strings.TrimSpace(string(c.JWTSecretKey)), "-----BEGIN"):
 		k.faultf("JWT_SECRET_KEY", "is a PEM key; that belongs in JWT_PUBLIC_KEY_PATH, with an RS, PS, ES or EdDSA algorithm")
+	case hs && secretFault != nil:
+		k.faultf("JWT_SECRET_KEY", "%v", secretFault)
 	case hs && c.production() && n < minSecret:
 		k.faultf("JWT_SECRET_KEY", "has %d bytes; production needs %d or more", n, minSecret)
 	}

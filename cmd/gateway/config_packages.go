@@ -104,6 +104,12 @@ func (c Config) authConfig() auth.Config {
 	return a
 }
 
+func (c Config) revocationsConfig() auth.RevocationsConfig {
+	r := auth.DefaultRevocationsConfig()
+	r.Prefix = c.RedisPrefix
+	return r
+}
+
 func (c Config) subscribePolicy() auth.Policy {
 	p := make(auth.Policy, len(c.SubscribePolicy))
 	for role, access := range c.SubscribePolicy {

@@ -40,6 +40,7 @@ type parts struct {
 
 	gossip   *gossip.Gossip // nil: a cluster without gossip
 	verifier *auth.Verifier
+	revoked  *auth.Revocations
 	grants   *auth.Grants
 	cluster  *adapter.Cluster
 	presence *presence.Presence
@@ -95,7 +96,12 @@ func (p *parts) buildGossip(_ context.Context, log *slog.Logger) (err error) {
 }
 
 func (p *parts) buildVerifier(ctx context.Context, log *slog.Logger) (err error) {
-	p.verifier, err = auth.New(ctx, p.cfg.authConfig(), log)
+	if p.verifier, err = auth.New(ctx, p.cfg.authConfig(), log); err != nil {
+		return err
+	}
+	cfg := p.cfg.revocationsConfig()
+	cfg.OnChange = func() { p.node.CloseRevoked() }
+	p.revoked, err = auth.NewRevocations(cfg, p.commands, log)
 	return err
 }
 
@@ -127,7 +133,7 @@ func (p *parts) buildNode(_ context.Context, log *slog.Logger) error {
 	}
 	p.grants = auth.NewGrants(p.commands, p.cfg.RedisPrefix, log)
 	p.node, err = node.New(p.cfg.nodeConfig(), node.Deps{
-		Adapter: p.cluster, Verifier: p.verifier, Grants: p.grants, Policy: p.cfg.subscribePolicy(), Presence: p.presence,
+		Adapter: p.cluster, Verifier: p.verifier, Revocations: p.revoked, Grants: p.grants, Policy: p.cfg.subscribePolicy(), Presence: p.presence,
 		Sessions: p.cluster, Budget: budget, Log: log,
 	})
 	return err
@@ -269,6 +275,7 @@ func (p *parts) ready() (bool, []string) {
 		{p.cluster.Ready(), "log"},
 		{p.presence.Ready(), "presence"},
 		{p.verifier.Ready(), "keys"},
+		{p.revoked.Ready(), "revocations"},
 	} {
 		if !c.ok {
 			reasons = append(reasons, c.why)

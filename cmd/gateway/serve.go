@@ -53,6 +53,7 @@ func (p *parts) run(ctx context.Context, listener net.Listener, sources api.Sour
 
 	redisWatch := start("redis watch", p.watchRedis, failed)
 	keys := start("keys", p.verifier.Run, failed)
+	revocations := start("revocations", p.revoked.Run, failed)
 	grants := start("grants", p.grants.Run, failed)
 	var members *actor
 	if p.gossip != nil {
@@ -62,6 +63,7 @@ func (p *parts) run(ctx context.Context, listener net.Listener, sources api.Sour
 	presence := start("presence", p.presence.Run, failed)
 	consumer := start("consumer", p.consumer.Run, failed)
 	edge := start("node", p.node.Run, failed)
+	memory := start("memory", p.releaseMemory, failed)
 	serving := start("http", func(ctx context.Context) error { return serveHTTP(ctx, web, listener) }, failed)
 	p.log.Info("serving", "address", listener.Addr().String(), "identity", p.identity, "version", buildVersion(),
 		"redis", p.cfg.redisPlace())
@@ -85,7 +87,7 @@ func (p *parts) run(ctx context.Context, listener net.Listener, sources api.Sour
 		members.stop(limit, p.log)
 	}
 	p.node.Close()
-	for _, part := range []*actor{serving, edge, log, grants, keys, redisWatch} {
+	for _, part := range []*actor{serving, memory, edge, log, grants, revocations, keys, redisWatch} {
 		part.stop(limit, p.log)
 	}
 	p.log.Info("stopped")

@@ -48,7 +48,7 @@ var variables = []variable{
 	{Name: "REDIS_PREFIX", Example: "{teloo}", Doc: "Prefix of every key and channel. One hash tag, so that scripts work on a cluster."},
 
 	{Name: "JWT_ALGORITHM", Group: "Access", Example: "HS256", Doc: "Accepted algorithms, comma-separated: HS, RS, PS or ES with 256, 384 or 512, or EdDSA. A token of another one is refused."},
-	{Name: "JWT_SECRET_KEY", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Secret of the HS algorithms."},
+	{Name: "JWT_SECRET_KEY", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Secrets of the HS algorithms, comma-separated: a token may be signed with any."},
 	{Name: "JWT_PUBLIC_KEY_PATH", Example: "/etc/gateway/jwt.pem", Derived: "none", Doc: "PEM file with the public key of the other algorithms."},
 	{Name: "JWT_JWKS_URL", Example: "https://id.teloo.example/.well-known/jwks.json", Derived: "none", Doc: "Key set, instead of the PEM file."},
 	{Name: "JWT_ISSUER", Example: "https://id.teloo.example", Derived: "not checked", Doc: "What `iss` has to be."},

@@ -105,6 +105,48 @@ test('a returning client whose token is no good gets connect_error and not one e
   });
 });
 
+test('a revoked token is closed everywhere within a second, and nobody comes back with it', { timeout: 90_000 }, async () => {
+  await withCluster({ nodes: 2, proxy: false }, async (cluster) => {
+    const revoke = async (...command) => {
+      await cluster.redis.sendCommand(command);
+      await cluster.redis.sendCommand(['INCR', '{teloo}:revoked:version']);
+    };
+    const claims = { jti: 't1', solicitudes: ['s1'] };
+    const [a, b, away, other] = [0, 1, 1, 0].map((on, i) => cluster.client({
+      on: cluster.nodes[on], user: i < 3 ? 'u' : 'v', role: 'client', reconnection: false, claims: i < 3 ? claims : {},
+    }));
+    await connectAll([a, b, away, other]);
+    const session = `{teloo}:session:${away.socket._pid}`;
+    await until('the session is written', async () => await cluster.redis.sendCommand(['EXISTS', session]) === 1);
+    cut(away);
+    await until('the loss is noticed', () => !away.connected);
+    const began = Date.now();
+    await revoke('ZADD', '{teloo}:revoked', String(Date.now() + 3_600_000), 'jti:t1');
+    await until('both are closed', () => !a.connected && !b.connected);
+    assert.ok(Date.now() - began < 1000, `after ${Date.now() - began} ms`);
+    for (const c of [a, b]) {
+      assert.deepEqual(c.disconnects, ['io server disconnect']);
+      assert.equal(c.others.find((o) => o.event === 'error')?.data.code, 'token_revoked');
+    }
+    assert.ok(other.connected);
+    // Who was away when it happened is told, and sent not one event, with that token or another.
+    await write(cluster, [oferta(1)]);
+    const packets = wire(away);
+    away.socket.connect();
+    await until('an answer', () => packets.length > 0);
+    assert.deepEqual(packets.map((p) => p.type), [CONNECT_ERROR]);
+    assert.equal(packets[0].data.data.code, 'token_revoked');
+    away.socket.auth = { token: token('u', 'client', { jti: 't2' }) };
+    await away.connect();
+    assert.equal(away.socket.recovered, false);
+    // All that a user had until now, by every node.
+    await revoke('HSET', '{teloo}:revoked:before', 'user:u', String(Math.floor(Date.now() / 1000)));
+    await until('closed again', () => !away.connected);
+    assert.ok(other.connected);
+    assert.equal(away.received.length, 0);
+  });
+});
+
 test("another user's session is never given, and his next login works", { timeout: 60_000 }, async () => {
   await withCluster({ nodes: 2, proxy: false }, async (cluster) => {
     const client = await cluster.client({ on: cluster.nodes[0], user: 'u', role: 'advisor', reconnection: false }).connect();
