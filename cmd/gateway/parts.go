@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/teloo/realtime-gateway/adapter"
 	"github.com/teloo/realtime-gateway/api"
@@ -187,6 +188,15 @@ func (p *parts) announce(joined bool, m presence.Member) []string {
 		p.log.Error("announcement not encoded", "err", err)
 	}
 	return entry
+}
+
+// runAccess keeps what decides on access fresh: keys, revocations and grants.
+func (p *parts) runAccess(ctx context.Context) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for _, run := range []func(context.Context) error{p.verifier.Run, p.revoked.Run, p.grants.Run} {
+		all.Go(func() error { return run(ctx) })
+	}
+	return all.Wait()
 }
 
 // watchRedis keeps redisUp and says in the log when Redis goes and comes.

@@ -52,9 +52,7 @@ func (p *parts) run(ctx context.Context, listener net.Listener, sources api.Sour
 	web := newWebServer(mux, p.log)
 
 	redisWatch := start("redis watch", p.watchRedis, failed)
-	keys := start("keys", p.verifier.Run, failed)
-	revocations := start("revocations", p.revoked.Run, failed)
-	grants := start("grants", p.grants.Run, failed)
+	access := start("access", p.runAccess, failed)
 	var members *actor
 	if p.gossip != nil {
 		members = start("gossip", p.gossip.Run, failed)
@@ -87,7 +85,7 @@ func (p *parts) run(ctx context.Context, listener net.Listener, sources api.Sour
 		members.stop(limit, p.log)
 	}
 	p.node.Close()
-	for _, part := range []*actor{serving, memory, edge, log, grants, revocations, keys, redisWatch} {
+	for _, part := range []*actor{serving, memory, edge, log, access, redisWatch} {
 		part.stop(limit, p.log)
 	}
 	p.log.Info("stopped")
