@@ -2,6 +2,8 @@ package adapter
 
 import (
 	"github.com/zishang520/socket.io/servers/socket/v3"
+
+	"github.com/teloo/realtime-gateway/node/taskqueue"
 )
 
 // delivery is a frame on its way to the sockets of this node that options select.
@@ -91,7 +93,7 @@ func (a *nspAdapter) post(m *member, s *socket.Socket, j job) {
 	case putOpening:
 		// The library connects a socket on this queue: packets posted meanwhile follow its CONNECT and what its
 		// connection handlers emitted.
-		s.Enqueue(func() { a.drain(m, s, box) })
+		taskqueue.Enqueue(s, func() { a.drain(m, s, box) })
 	case putSlow:
 		a.c.count.slowSockets.Add(1)
 		a.c.log.Info("closing a socket that takes no packets", "nsp", a.name, "sid", string(m.id))

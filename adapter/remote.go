@@ -137,7 +137,7 @@ func handshakeValue(h *socket.Handshake) any {
 	}
 	return map[string]any{
 		"headers": withoutCredentials(h.Headers), "time": h.Time, "address": h.Address, "xdomain": h.Xdomain,
-		"secure": h.Secure, "issued": h.Issued, "url": h.Url, "query": encodable(map[string]any(h.Query)),
+		"secure": h.Secure, "issued": h.Issued, "url": h.Url, "query": withoutCredentials(h.Query),
 		"auth": withoutCredentials(h.Auth),
 	}
 }

@@ -19,7 +19,12 @@ var errConnectTwice = errors.New("this connection has a socket already")
 // admit is the Socket.IO middleware that decides on a connect. It answers on its own goroutine, since keys or budget
 // may be waited for, and always answers: a middleware that does not would hold the socket's memory for ever.
 func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
-	taskqueue.Trim(s)
+	n.takeQueue(s)
+	answer := next
+	next = func(err *socket.ExtendedError) {
+		answer(err) // adds a task
+		taskqueue.Run(s)
+	}
 	release, err := n.takeSeat(s)
 	if err != nil {
 		n.refuse(s, next, err)
@@ -46,9 +51,24 @@ func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
 			n.dismiss(s, next)
 		default:
 			s.SetData(sess)
+			forgetHandshake(s)
 			next(nil)
 		}
 	}()
+}
+
+// takeQueue takes over the running of what the library adds to the socket's queue: for the packets that it is sent, for
+// the answer of its middleware, and for events by tasks themselves.
+func (n *Node) takeQueue(s *socket.Socket) {
+	taskqueue.Take(s, func(fault any) { n.panicked("task", fault) })
+	_ = s.Conn().On("data", func(...any) { taskqueue.Run(s) }) // behind the library's own listener
+}
+
+// forgetHandshake lets go of what nobody needs once it is decided who this is, the token above all. For sockets that
+// nobody else knows yet.
+func forgetHandshake(s *socket.Socket) {
+	h := s.Handshake()
+	h.Auth, h.Headers, h.Query = nil, nil, nil
 }
 
 // seat is the place of a connection's one socket.

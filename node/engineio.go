@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -11,6 +10,7 @@ import (
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
 	"github.com/teloo/realtime-gateway/node/engine"
+	"github.com/teloo/realtime-gateway/node/taskqueue"
 )
 
 // This file is where Socket.IO meets the transports; nothing else here knows of them.
@@ -125,25 +125,28 @@ func letGoOn(s *socket.Socket) {
 	}
 }
 
+// begun lets the client's messages go on after hold, and go what nobody needs once a socket is there.
+func begun(s *socket.Socket) {
+	if conn, ok := s.Conn().(*engine.Session); ok {
+		conn.ForgetRequest()
+		conn.Release()
+	}
+}
+
 // handleFirst makes the end of the connection wait for what the socket received before it.
-func handleFirst(s *socket.Socket) {
+func handleFirst(s *socket.Socket, sess *session) {
 	conn, ok := s.Conn().(*engine.Session)
 	if !ok {
 		return
 	}
-	gone, cancel := context.WithCancel(context.Background())
-	_ = s.Once("disconnect", func(...any) { cancel() }) // its queue takes nothing more
 	conn.OnClosing(func(done func()) {
-		stop := context.AfterFunc(gone, done)
+		stop := sess.whenGone(done) // its queue takes nothing more then
 		// An event passes the queue twice.
-		s.Enqueue(func() {
+		taskqueue.Enqueue(s, func() {
 			s.Enqueue(func() {
 				stop()
 				done()
 			})
 		})
-		if !s.Connected() {
-			done()
-		}
 	})
 }

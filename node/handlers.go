@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
+
+	"github.com/teloo/realtime-gateway/node/taskqueue"
 )
 
 // Faults of a client's request. answerOf maps each to its code.
@@ -100,7 +102,7 @@ func (n *Node) listen(s *socket.Socket, sess *session) {
 // whenSaved calls then on the socket's own queue, behind what it is busy with.
 func (n *Node) whenSaved(s *socket.Socket, then func(error)) {
 	n.deps.Sessions.Saved(s, func(err error) {
-		s.Enqueue(func() {
+		taskqueue.Enqueue(s, func() {
 			defer n.recovered("saved")
 			then(err)
 		})

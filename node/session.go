@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"runtime/debug"
@@ -24,6 +25,9 @@ type session struct {
 	mu sync.Mutex
 	// ended is set when the socket has gone; nothing joins after it. Guarded by mu.
 	ended bool
+	// gone ends when ended is set; nil until somebody asks for it. Guarded by mu.
+	gone    context.Context //nolint:containedctx // it stands for the socket's life
+	goneNow context.CancelFunc
 	// solicitudes are the solicitud rooms that the socket subscribed to, and whether that was confirmed. Guarded by mu.
 	solicitudes map[string]bool
 }
@@ -56,7 +60,7 @@ func (n *Node) onConnection(args ...any) {
 		s.Disconnect(true)
 		return
 	}
-	defer letGoOn(s)
+	defer begun(s)
 	n.open.Add(1)
 	n.connects.Add(1)
 	n.deps.Presence.Connect(sess.identity.User, sess.identity.Role)
@@ -68,7 +72,7 @@ func (n *Node) onConnection(args ...any) {
 		end()
 	})
 	n.listen(s, sess)
-	handleFirst(s)
+	handleFirst(s, sess)
 	if err := n.start(s, sess); err != nil {
 		n.log.Debug("connected socket not served", "err", err)
 		closeTransport(s)
@@ -150,10 +154,26 @@ func (s *session) leaveAll(p Presence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
+	if s.gone != nil {
+		s.goneNow()
+	}
 	for room := range s.solicitudes {
 		p.Leave(s.member(room))
 	}
 	s.solicitudes = nil
+}
+
+// whenGone calls fn, on another goroutine, once the socket has gone, unless stop is called before.
+func (s *session) whenGone(fn func()) (stop func() bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone == nil {
+		s.gone, s.goneNow = context.WithCancel(context.Background())
+	}
+	if s.ended {
+		s.goneNow()
+	}
+	return context.AfterFunc(s.gone, fn)
 }
 
 // emit sends an event of the gateway's own to one socket.

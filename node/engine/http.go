@@ -143,7 +143,8 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 // open makes a session of a request and announces it; nil if the server has ended meanwhile. What carries it is set
 // before it is announced, and nothing is read before. The request has taken a place.
 func (s *Server) open(r *http.Request, carry func(*Session)) *Session {
-	session := &Session{id: s.ids.next(), server: s, remote: r.RemoteAddr, request: slimRequest(r), unannounced: true}
+	session := &Session{id: s.ids.next(), server: s, remote: r.RemoteAddr, unannounced: true}
+	session.request.Store(slimRequest(r))
 	session.alarm.session = session
 	upgrades := []string{}
 	carry(session)

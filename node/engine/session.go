@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,7 +82,8 @@ type Session struct {
 	upgrade *time.Timer // mu: ends a change of transport
 	closers []func(func())
 
-	request *http.Request
+	// request began the session; context is what the library makes of it. Both are forgotten.
+	request atomic.Pointer[http.Request]
 	context atomic.Pointer[types.HttpContext]
 }
 
@@ -131,15 +133,25 @@ func (s *Session) Upgrading() bool {
 	return s.next != nil
 }
 
-// Request is the request that began the session, without its body and most headers.
+// Request is the request that began the session, without its body and most headers; an empty one after ForgetRequest.
 func (s *Session) Request() *types.HttpContext {
 	if c := s.context.Load(); c != nil {
 		return c
 	}
-	c := types.NewHttpContext(noResponse{}, s.request)
+	r := s.request.Load()
+	if r == nil {
+		r = &http.Request{Method: http.MethodGet, URL: &url.URL{}, Header: http.Header{}}
+	}
+	c := types.NewHttpContext(noResponse{}, r)
 	c.Flush() // ends the goroutine that watches the request
 	s.context.CompareAndSwap(nil, c)
 	return c // rather than what is stored, which a heartbeat may have let go of
+}
+
+// ForgetRequest gives back the memory of the request, once nobody wants to see it.
+func (s *Session) ForgetRequest() {
+	s.request.Store(nil)
+	s.context.Store(nil)
 }
 
 // Transport tells what carries the session.
