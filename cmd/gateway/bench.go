@@ -100,7 +100,7 @@ var _ load.Publisher = (*benchPublisher)(nil)
 func (p *benchPublisher) Publish(ctx context.Context, events []load.Event) error {
 	batch := make([]streams.Event, len(events))
 	for i, e := range events {
-		batch[i] = streams.Event{Name: e.Name, Data: e.Data, Rooms: e.Rooms}
+		batch[i] = streams.Event{Name: e.Name, Data: e.Data, Rooms: e.Rooms, EventID: e.ID}
 	}
 	_, err := p.to.Publish(ctx, batch...)
 	return err
