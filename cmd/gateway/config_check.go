@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/teloo/realtime-gateway/node/limits"
 )
 
 // minSecret is the least length of secrets in production, in bytes: that of SHA-256's output.
@@ -61,6 +63,7 @@ func (c Config) check() ConfigError {
 	c.checkAccess(k)
 	c.checkCluster(k)
 	c.checkClients(k)
+	c.checkLimits(k)
 	c.checkEvents(k)
 	return k.faults
 }
@@ -172,6 +175,20 @@ func (c Config) checkClients(k *checker) {
 	within(k, "PING_INTERVAL", c.PingInterval, time.Second, 5*time.Minute)
 	within(k, "PING_TIMEOUT", c.PingTimeout, time.Second, 5*time.Minute)
 	within(k, "MAX_PAYLOAD", c.MaxPayload, 1<<10, 16<<20)
+}
+
+func (c Config) checkLimits(k *checker) {
+	for _, proxy := range c.TrustedProxies {
+		if _, err := limits.ParseProxies(proxy); err != nil {
+			k.faultf("TRUSTED_PROXIES", "%s", strings.TrimPrefix(err.Error(), limits.ErrProxies.Error()+": "))
+		}
+	}
+	within(k, "HANDSHAKE_RATE", c.HandshakeRate, 0, 1_000_000)
+	within(k, "HANDSHAKE_BURST", c.HandshakeBurst, 1, 1_000_000)
+	within(k, "MAX_SOCKETS_PER_USER", c.MaxSocketsPerUser, 0, 1_000_000)
+	within(k, "MAX_ROOMS_PER_SOCKET", c.MaxRoomsPerSocket, 1, 10_000)
+	within(k, "EVENT_RATE", c.EventRate, 0, 1_000_000)
+	within(k, "EVENT_BURST", c.EventBurst, 1, 1_000_000)
 }
 
 func (c Config) checkEvents(k *checker) {
