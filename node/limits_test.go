@@ -239,3 +239,20 @@ func TestEventFlood(t *testing.T) {
 	require.True(t, found.noted("end"))
 	require.Contains(t, other.event(`42["ping"]`, `2["pong"`), "timestamp", "nobody else is affected")
 }
+
+// With all defaults, a page that comes back after its session has ended may subscribe to all it may at once.
+func TestSubscriptionsOfAReturningPage(t *testing.T) {
+	r, l := limited(t, func(c *limits.Config, _ *Deps) { *c = limits.DefaultConfig() })
+	c, _ := r.connect("advisor:a")
+	for n := range DefaultConfig().MaxRooms {
+		c.send(fmt.Sprintf(`421["subscribe_solicitud",{"solicitud_id":%d}]`, n))
+	}
+	for range DefaultConfig().MaxRooms {
+		m := c.next()
+		for !strings.HasPrefix(m, "31") {
+			m = c.next()
+		}
+		require.Contains(t, m, `"ok":true`)
+	}
+	require.Zero(t, l.Stats().EventsRefused)
+}

@@ -90,7 +90,7 @@ type Config struct {
 	MaxSocketsPerUser int  `env:"MAX_SOCKETS_PER_USER" envDefault:"100"`
 	MaxRoomsPerSocket int  `env:"MAX_ROOMS_PER_SOCKET" envDefault:"256"`
 	EventRate         int  `env:"EVENT_RATE"           envDefault:"50"`
-	EventBurst        int  `env:"EVENT_BURST"          envDefault:"100"`
+	EventBurst        int  `env:"EVENT_BURST"          envDefault:"300"`
 
 	RecoveryWindow    time.Duration `env:"RECOVERY_WINDOW"     envDefault:"2m"`
 	RecoveryMaxEvents int           `env:"RECOVERY_MAX_EVENTS" envDefault:"10000"`

@@ -225,6 +225,12 @@ func (r *reading) oddities() []string {
 	if (c.JWTPublicKeyPath != "" || c.JWTJWKSURL != "") && !asymmetric {
 		w = append(w, "JWT_PUBLIC_KEY_PATH and JWT_JWKS_URL have no effect: JWT_ALGORITHM names HS algorithms only")
 	}
+	if c.EventRate > 0 && c.EventBurst < c.MaxRoomsPerSocket {
+		w = append(w, "EVENT_BURST is below MAX_ROOMS_PER_SOCKET: a page that subscribes to so many at once is refused some")
+	}
+	if len(c.TrustedProxies) > 0 && c.HandshakeRate == 0 {
+		w = append(w, "TRUSTED_PROXIES has no effect: HANDSHAKE_RATE is 0")
+	}
 	return w
 }
 

@@ -94,7 +94,7 @@ func TestDefaults(t *testing.T) {
 		NodeName:        "n", AdvertiseAddr: "h:1",
 		WSMaxConnections: 10_000, ConnectTimeout: 10 * time.Second, PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second,
 		MaxPayload: 100_000, HandshakeRate: 50, HandshakeBurst: 500, MaxSocketsPerUser: 100, MaxRoomsPerSocket: 256, EventRate: 50,
-		EventBurst: 100, RecoveryWindow: 2 * time.Minute, RecoveryMaxEvents: 10_000, RingMaxEntries: 100_000, RingMaxBytes: 64 << 20,
+		EventBurst: 300, RecoveryWindow: 2 * time.Minute, RecoveryMaxEvents: 10_000, RingMaxEntries: 100_000, RingMaxBytes: 64 << 20,
 		LogMaxEntries: 500_000, DeadMaxEntries: 100_000, GrantTTL: 720 * time.Hour, DedupeTTL: 10 * time.Minute,
 	}
 	require.Equal(t, want, r.Config)
@@ -356,6 +356,8 @@ func TestWarnings(t *testing.T) {
 		"WS_MAX_CONNECTION=1":                          "WS_MAX_CONNECTION is not a variable of this program; is WS_MAX_CONNECTIONS meant?",
 		"JWT_EXPIRES=1":                                "JWT_EXPIRES is not a variable of this program; it has no effect",
 		"ADMIN_API_KEY=" + goodSecret:                  "ADMIN_API_KEY has no effect in this version",
+		"EVENT_BURST=255":                              "EVENT_BURST is below MAX_ROOMS_PER_SOCKET: a page that subscribes to so many at once is refused some",
+		"TRUSTED_PROXIES=loopback HANDSHAKE_RATE=0":    "TRUSTED_PROXIES has no effect: HANDSHAKE_RATE is 0",
 		"METRICS_PORT=9003":                            "METRICS_PORT has no effect in this version",
 		"REDIS_URL=redis://h REDIS_HOST=i":             "REDIS_URL is used; REDIS_HOST and REDIS_PORT have no effect",
 		"JWT_PUBLIC_KEY_PATH=/x":                       "JWT_PUBLIC_KEY_PATH and JWT_JWKS_URL have no effect: JWT_ALGORITHM names HS algorithms only",

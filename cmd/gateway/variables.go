@@ -76,7 +76,7 @@ var variables = []variable{
 	{Name: "MAX_SOCKETS_PER_USER", Example: "100", Doc: "Connections of one user at a node; 0: no limit. More are refused as `rate_limited`."},
 	{Name: "MAX_ROOMS_PER_SOCKET", Example: "256", Doc: "Solicitudes that a connection may be subscribed to, 1 to 10,000. More are refused as `too_many_rooms`."},
 	{Name: "EVENT_RATE", Example: "50", Doc: "Events a second that a connection may send; 0: no limit. More are not handled, but answered as `rate_limited`; who keeps sending over ten times as many is disconnected as `event_flood`."},
-	{Name: "EVENT_BURST", Example: "100", Doc: "How many it may send at once after a pause. 1 to 1,000,000."},
+	{Name: "EVENT_BURST", Example: "300", Doc: "How many it may send at once after a pause; no less than the solicitudes that a page shows, since it subscribes to all when it comes back. 1 to 1,000,000."},
 
 	{Name: "RECOVERY_WINDOW", Group: "Events", Example: "2m", Doc: "How long after the loss of its connection or node a client gets what it missed. The log is kept twice as long. 1s to 1h."},
 	{Name: "RECOVERY_MAX_EVENTS", Example: "10000", Doc: "Events that a returning client may have missed; with more it starts afresh. 1 to 50,000."},

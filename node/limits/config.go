@@ -22,14 +22,15 @@ type Config struct {
 	MaxSocketsPerUser int
 	// EventRate is how many events a second a socket may send in the long run; default 50, 0: no limit.
 	EventRate float64
-	// EventBurst is how many it may send at once after a pause; default 100, 1 or more if there is a rate.
+	// EventBurst is how many it may send at once after a pause; default 300, 1 or more if there is a rate. A page that comes
+	// back subscribes to all it shows at once.
 	EventBurst int
 }
 
 // DefaultConfig is the one place of this package's defaults.
 func DefaultConfig() Config {
 	return Config{
-		HandshakeRate: 50, HandshakeBurst: 500, MaxAddresses: 100_000, MaxSocketsPerUser: 100, EventRate: 50, EventBurst: 100,
+		HandshakeRate: 50, HandshakeBurst: 500, MaxAddresses: 100_000, MaxSocketsPerUser: 100, EventRate: 50, EventBurst: 300,
 	}
 }
 

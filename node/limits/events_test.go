@@ -8,6 +8,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// events are of a socket with a rate of 50 and a burst of 100.
+func events(t *testing.T) (*Limits, *Events) {
+	t.Helper()
+	cfg := DefaultConfig()
+	cfg.EventRate, cfg.EventBurst = 50, 100
+	l := mustNew(t, cfg)
+	return l, l.NewEvents()
+}
+
 // send counts the verdicts on n events, evenly spaced.
 func send(e *Events, n int, pause time.Duration) map[Verdict]int {
 	verdicts := map[Verdict]int{}
@@ -20,8 +29,7 @@ func send(e *Events, n int, pause time.Duration) map[Verdict]int {
 
 func TestEventsSustainedRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := mustNew(t, DefaultConfig())
-		e := l.NewEvents()
+		l, e := events(t)
 		require.Equal(t, 100, send(e, 150, 0)[Pass], "the burst")
 		time.Sleep(20 * time.Millisecond)
 		verdicts := send(e, 100*200, 5*time.Millisecond) // 100 s of 200 a second
@@ -35,8 +43,7 @@ func TestEventsSustainedRate(t *testing.T) {
 
 func TestEventFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := mustNew(t, DefaultConfig())
-		e := l.NewEvents()
+		l, e := events(t)
 		require.Zero(t, send(e, 5000, 0)[Flood], "a page that comes back sends what it has gathered")
 		time.Sleep(time.Minute)
 		require.Zero(t, send(e, 60*490, time.Second/490)[Flood], "under ten times the rate")
