@@ -70,7 +70,7 @@ var variables = []variable{
 	{Name: "PING_TIMEOUT", Example: "20s", Doc: "How long it may take to answer. 1s to 5m."},
 	{Name: "MAX_PAYLOAD", Example: "100000", Doc: "Bytes of the largest message from a client. 1,024 to 16,777,216."},
 
-	{Name: "TRUSTED_PROXIES", Group: "Limits", Example: "10.0.0.5,10.1.0.0/16", Derived: "none", Doc: "Proxies in front of the nodes, as addresses, networks, `loopback` or `private`, comma-separated. Only their `X-Forwarded-For` is believed, up to the first address that is none of them. Without it all who come through a proxy share its `HANDSHAKE_RATE`."},
+	{Name: "TRUSTED_PROXIES", Group: "Limits", Example: "10.0.0.5,10.1.0.0/16", Derived: "none", Doc: "Proxies in front of the nodes, as addresses, networks, `loopback` or `private`, comma-separated. Only their `X-Forwarded-For` is believed, up to the first address that is none of them; name no network that clients are in, too. Without it all who come through a proxy share its `HANDSHAKE_RATE`."},
 	{Name: "HANDSHAKE_RATE", Example: "50", Doc: "Handshakes a second that an address (IPv6: a /64) may begin at a node; 0: no limit. More are answered with 429 and `Retry-After`."},
 	{Name: "HANDSHAKE_BURST", Example: "500", Doc: "How many it may begin at once after a pause. 1 to 1,000,000."},
 	{Name: "MAX_SOCKETS_PER_USER", Example: "100", Doc: "Connections of one user at a node; 0: no limit. More are refused as `rate_limited`."},

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,6 +108,31 @@ func TestHandshakesSlowRate(t *testing.T) {
 		require.Equal(t, 3, take(nothing, host(1), 3))
 		require.Nil(t, handshakes(func(c *Config) { c.HandshakeRate = 0 }))
 	})
+}
+
+func TestHandshakesAtOnce(t *testing.T) {
+	h := handshakes(func(c *Config) { c.HandshakeRate, c.MaxAddresses = 1e-6, 8 })
+	var all sync.WaitGroup
+	var taken atomic.Int64
+	for n := range 8 {
+		all.Go(func() {
+			for range 100 {
+				taken.Add(int64(take(h, host(0), 1)))
+				take(h, host(n), 1)
+			}
+		})
+	}
+	all.Wait()
+	require.LessOrEqual(t, taken.Load(), int64(20))
+	addresses, _ := h.figures()
+	require.Equal(t, 8, addresses)
+	for i, b := range h.order {
+		require.Equal(t, i, b.at)
+		require.Same(t, b, h.buckets[b.key])
+		if i > 0 {
+			require.GreaterOrEqual(t, b.full, h.order[(i-1)/2].full)
+		}
+	}
 }
 
 // BenchmarkAddresses says what an address takes while it is told apart.
