@@ -13,6 +13,7 @@ import (
 
 	"github.com/teloo/realtime-gateway/node/auth"
 	"github.com/teloo/realtime-gateway/node/engine"
+	"github.com/teloo/realtime-gateway/node/limits"
 	"github.com/teloo/realtime-gateway/node/taskqueue"
 	"github.com/teloo/realtime-gateway/presence"
 )
@@ -35,6 +36,8 @@ type Presence interface {
 type Budget interface {
 	// Wait returns when the next connect may go on, or an error when it may not.
 	Wait(ctx context.Context) error
+	// Ready reports, taking nothing, whether Wait would let a connect go on; if not, when to come back.
+	Ready() (retryAfter time.Duration, ok bool)
 }
 
 // Revocations knows whose token was revoked.
@@ -43,7 +46,7 @@ type Revocations interface {
 	Check(id auth.Identity) error
 }
 
-// Deps are the parts that a Node works with; all are required.
+// Deps are the parts that a Node works with; all but Limits are required.
 type Deps struct {
 	Adapter     socket.AdapterConstructor
 	Verifier    Verifier
@@ -53,7 +56,9 @@ type Deps struct {
 	Presence    Presence
 	Sessions    Sessions
 	Budget      Budget
-	Log         *slog.Logger
+	// Limits bound what an address, a user and a socket may ask of this node; nil: nothing does.
+	Limits *limits.Limits
+	Log    *slog.Logger
 }
 
 // Stats are a node's counters since its start and its current connections.
@@ -123,8 +128,14 @@ func New(cfg Config, deps Deps) (*Node, error) {
 // Run carries the connections until ctx ends, and then ends those that are left.
 func (n *Node) Run(ctx context.Context) error { return n.engine.Run(ctx) }
 
-// Handler serves Config.Path; without Run it refuses.
-func (n *Node) Handler() http.Handler { return guard(n.engine, n.draining.Load) }
+// Handler serves Config.Path; without Run it refuses. What it refuses because of draining or limits costs next to
+// nothing.
+func (n *Node) Handler() http.Handler {
+	limited := n.deps.Limits.Guard(n.engine, limits.GuardConfig{
+		Budget: n.deps.Budget, AllowOrigin: newOriginList(n.cfg.Origins).allows, Log: n.deps.Log,
+	})
+	return guard(limited, n.draining.Load)
+}
 
 // EngineStats returns the figures of the transports.
 func (n *Node) EngineStats() engine.Stats { return n.engine.Stats() }

@@ -16,7 +16,8 @@ import (
 // session is what the node keeps for one connected socket.
 type session struct {
 	identity auth.Identity
-	// release gives the seat back.
+	// seat is the socket's; release gives it back.
+	seat    *seat
 	release func()
 	// recovery is the earlier session that goes on, nil if none does; earlier are its rooms that were granted again.
 	recovery Recovery
