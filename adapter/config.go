@@ -10,8 +10,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// maxRecoveryEvents keeps a replay within what may wait for one connection.
-const maxRecoveryEvents = 50_000
+// maxRecoveryEvents and maxRecoveryBytes keep a replay, and what comes while it is read, within what may wait for one
+// connection.
+const (
+	maxRecoveryEvents = 50_000
+	maxRecoveryBytes  = 32 << 20
+)
 
 // maxIdentity bounds the length in bytes of a node's identity, of ours and of those that arrive from outside.
 const maxIdentity = 256
@@ -38,7 +42,8 @@ type Config struct {
 	ReadCount int
 	// RecoveryWindow is how long after the end of its connection, or of its node, a client recovers. Default 2 min.
 	RecoveryWindow time.Duration
-	// RecoveryMaxEvents is how many events a recovering client may have missed; 1 to 50,000. Default 10,000.
+	// RecoveryMaxEvents is how many events a recovering client may have missed, of 32 MiB together at most; 1 to 50,000.
+	// Default 10,000.
 	RecoveryMaxEvents int
 	// RingMaxEntries and RingMaxBytes bound the recent log in memory, besides LogMaxAge. Defaults 100,000 and 64 MiB.
 	RingMaxEntries, RingMaxBytes int

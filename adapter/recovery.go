@@ -155,14 +155,24 @@ func (r *Recovery) missed(rooms []string) ([]*logged, error) {
 	if err != nil {
 		return nil, err
 	}
-	if missed = append(missed, more...); len(missed) > q.limit {
-		return nil, errTooMany
-	}
-	return missed, notKicked(missed)
+	missed = append(missed, more...)
+	return missed, replayable(missed, q.limit)
 }
 
-// notKicked returns an error if what a client missed sent it away.
-func notKicked(missed []*logged) error {
+// replayable returns an error if a client missed too much, or was sent away by it.
+func replayable(missed []*logged, limit int) error {
+	if len(missed) > limit {
+		return errTooMany
+	}
+	left := maxRecoveryBytes
+	for _, l := range missed {
+		if l.frame != nil {
+			left -= l.frame.size()
+		}
+	}
+	if left < 0 {
+		return errTooMany
+	}
 	if slices.ContainsFunc(missed, func(l *logged) bool { return l.kicks }) {
 		return fmt.Errorf("%w: it was disconnected meanwhile", ErrSessionLost)
 	}
@@ -421,8 +431,5 @@ func (r *Recovery) pin(ctx context.Context, ahead bool) error {
 		return err
 	}
 	r.pinned, r.pinnedTo = append(r.pinned, missed...), c.position
-	if len(r.pinned) > q.limit {
-		return errTooMany
-	}
-	return notKicked(r.pinned)
+	return replayable(r.pinned, q.limit)
 }

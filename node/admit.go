@@ -23,7 +23,7 @@ var (
 // admit is the Socket.IO middleware that decides on a connect. It answers on its own goroutine, since keys or budget
 // may be waited for, and always answers: a middleware that does not would hold the socket's memory for ever.
 func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
-	n.takeQueue(s)
+	taskqueue.Take(s, func(fault any) { n.panicked("task", fault) })
 	answer := next
 	next = func(err *socket.ExtendedError) {
 		answer(err) // adds a task
@@ -59,13 +59,6 @@ func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
 			next(nil)
 		}
 	}()
-}
-
-// takeQueue takes over the running of what the library adds to the socket's queue: for the packets that it is sent, for
-// the answer of its middleware, and for events by tasks themselves.
-func (n *Node) takeQueue(s *socket.Socket) {
-	taskqueue.Take(s, func(fault any) { n.panicked("task", fault) })
-	_ = s.Conn().On("data", func(...any) { taskqueue.Run(s) }) // behind the library's own listener
 }
 
 // forgetHandshake lets go of what nobody needs once it is decided who this is, the token above all. For sockets that

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"bytes"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
@@ -25,7 +27,7 @@ func newEngine(cfg Config, log *slog.Logger) (*engine.Server, error) {
 	c.MaxSessions = cfg.MaxConnections + cfg.MaxConnections/4 + spareSessions
 	c.PingInterval, c.PingTimeout = cfg.PingInterval, cfg.PingTimeout
 	c.MaxPayload = int(cfg.MaxPayload)
-	c.Final = isDisconnect
+	c.Final, c.Acceptable = isDisconnect, hasFewAttachments
 	c.AllowOrigin = newOriginList(cfg.Origins).allows
 	return engine.New(c, log)
 }
@@ -34,6 +36,19 @@ func newEngine(cfg Config, log *slog.Logger) (*engine.Server, error) {
 // has received before and not yet passed on.
 func isDisconnect(message []byte) bool {
 	return len(message) > 0 && message[0] == '0'+byte(parser.DISCONNECT)
+}
+
+// maxAttachments is what Socket.IO's own parser allows.
+const maxAttachments = 10
+
+// hasFewAttachments refuses binary packets for whose attachments the library would wait for ever, or keep too many of.
+func hasFewAttachments(message []byte) bool {
+	if len(message) == 0 || message[0] != '0'+byte(parser.BINARY_EVENT) && message[0] != '0'+byte(parser.BINARY_ACK) {
+		return true
+	}
+	number, _, found := bytes.Cut(message[1:], []byte{'-'})
+	n, err := strconv.ParseUint(string(number[:min(len(number), 4)]), 10, 16)
+	return found && len(number) < 4 && err == nil && n >= 1 && n <= maxAttachments
 }
 
 // newServer makes the Socket.IO server on the engine.

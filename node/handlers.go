@@ -76,7 +76,7 @@ func (n *Node) listen(s *socket.Socket, sess *session) {
 			return
 		}
 		// The client may rely on an answer, so what it says has to outlive this node.
-		n.whenSaved(s, func(err error) {
+		n.whenSaved(s, sess, func(err error) {
 			if err != nil && !sess.confirmed(room) {
 				n.leave(s, sess, room)
 			}
@@ -93,7 +93,7 @@ func (n *Node) listen(s *socket.Socket, sess *session) {
 			n.reply(s, ack, "", err)
 			return
 		}
-		n.whenSaved(s, func(err error) {
+		n.whenSaved(s, sess, func(err error) {
 			if err != nil {
 				// It is left here, but would be entered again by a recovery.
 				n.reply(s, ack, "", errors.Join(errUnavailable, err))
@@ -104,9 +104,18 @@ func (n *Node) listen(s *socket.Socket, sess *session) {
 	})
 }
 
-// whenSaved calls then on the socket's own queue, behind what it is busy with.
-func (n *Node) whenSaved(s *socket.Socket, then func(error)) {
+// unsavedAtLeast of a socket's requests may wait for its session to be written, or as many as it may have rooms.
+const unsavedAtLeast = 64
+
+// whenSaved calls then on the socket's own queue, behind what it is busy with; at once with errUnavailable if too many wait.
+func (n *Node) whenSaved(s *socket.Socket, sess *session, then func(error)) {
+	if int(sess.unsaved.Add(1)) > max(n.cfg.MaxRooms, unsavedAtLeast) {
+		sess.unsaved.Add(-1)
+		then(errUnavailable)
+		return
+	}
 	n.deps.Sessions.Saved(s, func(err error) {
+		sess.unsaved.Add(-1)
 		taskqueue.Enqueue(s, func() {
 			defer n.recovered("saved")
 			then(err)

@@ -109,7 +109,7 @@ func TestRefusedConnectsLeaveNothing(t *testing.T) {
 	c := r.dial(`{"token":"bad"}`, nil)
 	require.Contains(t, c.next(), `"code":"token_invalid"`)
 	conn := <-sessions
-	listeners := func() int { return conn.ListenerCount("close") }
+	listeners := func() int { return conn.ListenerCount("close") + conn.ListenerCount("data") }
 	was := listeners()
 	for range 10 {
 		c.send(`40{"token":"bad"}`)
@@ -122,6 +122,24 @@ func TestRefusedConnectsLeaveNothing(t *testing.T) {
 	c.close()
 	r.eventually("the seat is free", func() bool { return r.seats.Load() == 0 })
 	r.seated.Range(func(any, any) bool { t.Error("a seat is left"); return false })
+}
+
+// The library's decoder would keep all that follows.
+func TestBinaryPacketsWithoutAttachmentsEndTheConnection(t *testing.T) {
+	for packet, allowed := range map[string]bool{
+		`42["ping"]`: true, `3`: true, ``: true, `450-["ping"]`: false, `460-1[]`: false, `45["ping"]`: false, `45`: false,
+		`4511-["x"]`: false, `450001-["x"]`: false, `45+1-["x"]`: false, `451-["x"]`: true, `4510-["x"]`: true, `461-1[]`: true,
+	} {
+		require.Equal(t, allowed, hasFewAttachments([]byte(strings.TrimPrefix(packet, "4"))), packet)
+	}
+	r := newRig(t, nil)
+	c, _ := r.connect("client:c")
+	c.send(`451-["ping",{"_placeholder":true,"num":0}]`)
+	require.NoError(t, c.ws.WriteMessage(websocket.BinaryMessage, []byte("x")))
+	require.Contains(t, c.next(), `"pong"`)
+	c.send(`450-["ping"]`)
+	require.Empty(t, c.next())
+	r.eventually("it has gone", func() bool { return r.presence.user("client:c") == 0 })
 }
 
 func TestConnectionEndsWithItsSocket(t *testing.T) {

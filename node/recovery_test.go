@@ -260,6 +260,23 @@ func TestSubscriptionStandsIfItsRepetitionCannotBeSaved(t *testing.T) {
 	require.Equal(t, 1, r.presence.in("solicitud_granted"))
 }
 
+func TestRequestsThatWaitToBeSavedAreBounded(t *testing.T) {
+	list := newSessionList()
+	list.hold = make(chan error)
+	r := newRig(t, func(c *Config, d *Deps) { d.Sessions, c.MaxRooms = list, 1 })
+	c, _ := r.connect("client:c")
+	for range unsavedAtLeast {
+		c.send(`421["subscribe_solicitud",{"solicitud_id":"granted"}]`)
+	}
+	r.eventually("they wait", func() bool { return list.times("saved") == unsavedAtLeast })
+	require.Contains(t, c.event(`422["subscribe_solicitud",{"solicitud_id":"granted"}]`, "32"), `"code":"unavailable"`)
+	require.Equal(t, unsavedAtLeast, list.times("saved"))
+	for range unsavedAtLeast {
+		list.hold <- errors.New("too late")
+	}
+	r.eventually("nothing waits", func() bool { return strings.Contains(c.next(), `"code":"unavailable"`) })
+}
+
 func TestRecoveryWithTheHeadersToken(t *testing.T) {
 	found := &earlier{user: "c"}
 	r := recoveryRig(t, found)

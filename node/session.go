@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
 	"github.com/teloo/realtime-gateway/node/auth"
+	"github.com/teloo/realtime-gateway/node/taskqueue"
 	"github.com/teloo/realtime-gateway/presence"
 )
 
@@ -22,6 +24,9 @@ type session struct {
 	// recovery is the earlier session that goes on, nil if none does; earlier are its rooms that were granted again.
 	recovery Recovery
 	earlier  []string
+
+	// unsaved counts requests that wait for the session to be written.
+	unsaved atomic.Int32
 
 	mu sync.Mutex
 	// ended is set when the socket has gone; nothing joins after it. Guarded by mu.
@@ -72,6 +77,7 @@ func (n *Node) onConnection(args ...any) {
 		}
 		end()
 	})
+	_ = s.Conn().On("data", func(...any) { taskqueue.Run(s) }) // behind the library's own listener, which adds the tasks
 	n.listen(s, sess)
 	handleFirst(s, sess)
 	if err := n.start(s, sess); err != nil {

@@ -37,6 +37,9 @@ type Config struct {
 	// Final reports whether a text message of a client's ends what its earlier ones began, so that it is to be handled only
 	// after them, as the end of the session is; see Session.OnClosing. Default: none does.
 	Final func(message []byte) bool
+	// Acceptable reports whether a text message of a client's may be passed on; if not, it ends the session as malformed.
+	// Default: all may.
+	Acceptable func(message []byte) bool
 	// AllowOrigin decides on requests of browsers' pages; default all are refused that name an origin.
 	AllowOrigin func(*http.Request) bool
 }
@@ -56,6 +59,7 @@ func DefaultConfig() Config {
 		CloseWait:      30 * time.Second,
 		Writers:        runtime.GOMAXPROCS(0),
 		Final:          func([]byte) bool { return false },
+		Acceptable:     func([]byte) bool { return true },
 		AllowOrigin:    func(r *http.Request) bool { return r.Header.Get("Origin") == "" },
 	}
 }
@@ -88,6 +92,7 @@ func (c Config) Validate() error {
 	check(c.MaxQueueFrames > 0, "MaxQueueFrames", c.MaxQueueFrames, "more than 0")
 	check(c.Writers > 0 && c.Writers <= 1024, "Writers", c.Writers, "1 to 1024")
 	check(c.Final != nil, "Final", "nil", "a function")
+	check(c.Acceptable != nil, "Acceptable", "nil", "a function")
 	check(c.AllowOrigin != nil, "AllowOrigin", "nil", "a function")
 	return errors.Join(faults...)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -20,6 +21,13 @@ type polling struct {
 	// missed counts heartbeats at which something waited and nobody came for it.
 	missed int
 }
+
+const (
+	// maxPolled bounds the answer to a GET, but for its last packet: the next GET brings the rest.
+	maxPolled = 256 << 10
+	// polledAtOnce is how much of an answer the client has to take within Config.StallTimeout.
+	polledAtOnce = 64 << 10
+)
 
 // maxPackets bounds the packets of one POST: each costs more than its bytes.
 const maxPackets = 4096
@@ -112,7 +120,7 @@ func (s *Session) takePolled() (payload []byte, last bool) {
 	case s.ws != nil:
 		payload = []byte{packetNoop} // the rest goes over the WebSocket
 	case !s.queue.empty():
-		for !s.queue.empty() {
+		for !s.queue.empty() && len(payload) < maxPolled {
 			payload = appendPolled(payload, s.queue.front())
 			s.queue.pop()
 		}
@@ -127,23 +135,36 @@ func (s *Session) takePolled() (payload []byte, last bool) {
 	return payload, last
 }
 
-// answer sends a payload; a client that does not read it is given up after Config.StallTimeout.
+// answer sends a payload; a client that takes nothing of it for Config.StallTimeout is given up.
 func (s *Session) answer(w http.ResponseWriter, payload []byte) {
 	control := http.NewResponseController(w)
-	// A writer without deadlines has no connection to wait for.
-	_ = control.SetWriteDeadline(time.Now().Add(s.server.cfg.StallTimeout))
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=UTF-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(payload)))
-	_, err := w.Write(payload)
-	if err == nil {
-		err = control.Flush()
+	var err error
+	for part := range slices.Chunk(payload, polledAtOnce) {
+		// A writer without deadlines has no connection to wait for.
+		_ = control.SetWriteDeadline(time.Now().Add(s.server.cfg.StallTimeout))
+		if _, err = w.Write(part); err == nil {
+			err = control.Flush()
+		}
+		if err != nil && !errors.Is(err, http.ErrNotSupported) {
+			break
+		}
+		s.took(len(part))
 	}
 	if err != nil && !errors.Is(err, http.ErrNotSupported) && (payload[0] != packetNoop || !s.Upgraded()) {
 		s.end(reasonFailed, err)
 	}
 	_ = control.SetWriteDeadline(time.Time{}) // the connection serves others after this request
+}
+
+// took notes that a polling client has been sent n bytes, as fast as it takes them.
+func (s *Session) took(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.takenSlowly += n
 }
 
 // servePost handles what a polling client sends.

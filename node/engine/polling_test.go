@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -155,4 +156,22 @@ func TestPollingSlowConsumer(t *testing.T) {
 	}
 	require.Equal(t, reasonFailed, within(t, why))
 	require.EqualValues(t, 1, r.server.Stats().SlowConsumers)
+}
+
+// A backlog comes in parts, so that a slow client gets somewhere.
+func TestPolledBacklogComesInParts(t *testing.T) {
+	const n, size = 300, 10_000
+	r := newRig(t, nil, nil)
+	q, s := r.polling()
+	for i := range n {
+		require.True(t, s.WriteFrames(message(fmt.Sprintf("%0*d", size, i)), false, true))
+	}
+	for got := 0; got < n; {
+		body := r.poll(q)
+		require.Less(t, len(body), maxPolled+2*size)
+		for packet := range strings.SplitSeq(body, "\x1e") {
+			require.Equal(t, fmt.Sprintf("4%0*d", size, got), packet)
+			got++
+		}
+	}
 }

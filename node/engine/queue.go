@@ -14,9 +14,13 @@ type queue struct {
 	items []queued
 	head  int // of items, those before have gone
 	sent  int // bytes of the first that have gone
-	bytes int
+	// claimed frames, the first ones, are those that a write may be under way with.
+	claimed int
+	bytes   int
 	// charged bytes and frames count against the limits of a client that does not keep up.
 	charged, chargedFrames int
+	// gone counts the frames that have gone; those numbered below lateTo wait before others for a reason that is ours.
+	gone, lateTo int
 }
 
 type queued struct {
@@ -37,16 +41,48 @@ func (q *queue) push(frame []byte, charged bool) {
 	}
 }
 
+// pushLive adds a frame that is charged, unless it waits behind a late one, which the client is not to blame for.
+func (q *queue) pushLive(frame []byte) { q.push(frame, q.gone >= q.lateTo) }
+
+// pushLate adds a frame that comes late for a reason that is ours.
+func (q *queue) pushLate(frame []byte) {
+	q.push(frame, false)
+	q.lateTo = q.gone + q.len()
+}
+
+// pushNext adds a frame that overtakes all but those on their way, and the first, which may open the session.
+func (q *queue) pushNext(frame []byte) {
+	q.push(frame, false)
+	at := max(1, q.claimed)
+	if at >= q.len() {
+		return
+	}
+	items := q.items[q.head+at:]
+	copy(items[1:], items)
+	items[0] = queued{frame: frame}
+	if q.lateTo > q.gone+at {
+		q.lateTo++
+	}
+}
+
 // long reports whether so much waits that it should be written before more is added.
 func (q *queue) long() bool { return q.len() >= longFrames || q.bytes >= longBytes }
 
-// front returns what waits of the first frame.
-func (q *queue) front() []byte { return q.items[q.head].frame[q.sent:] }
+// front returns what waits of the first frame, and claims it.
+func (q *queue) front() []byte {
+	q.claimed = 1
+	return q.items[q.head].frame[q.sent:]
+}
 
-// gather appends what waits to dst, as far as that has room.
+// gather appends what waits to dst, as far as that has room, and claims it.
 func (q *queue) gather(dst []byte) []byte {
 	from := q.sent
+	q.claimed = 0
 	for _, it := range q.items[q.head:] {
+		if len(dst) == cap(dst) {
+			break
+		}
+		q.claimed++
 		rest := it.frame[from:]
 		from = 0
 		if room := cap(dst) - len(dst); len(rest) > room {
@@ -57,8 +93,9 @@ func (q *queue) gather(dst []byte) []byte {
 	return dst
 }
 
-// taken notes that n bytes have gone, and returns how many frames have gone with them.
+// taken notes that n bytes of what was claimed have gone, and returns how many frames have gone with them.
 func (q *queue) taken(n int) (frames int) {
+	q.claimed = 0
 	for n > 0 {
 		it := &q.items[q.head]
 		rest := len(it.frame) - q.sent
@@ -83,6 +120,8 @@ func (q *queue) pop() {
 	}
 	*it = queued{}
 	q.head++
+	q.gone++
+	q.claimed = max(0, q.claimed-1)
 	q.sent = 0
 	switch {
 	case q.empty():

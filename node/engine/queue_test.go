@@ -97,3 +97,51 @@ func TestQueueKeepsEveryByteInOrder(t *testing.T) {
 	require.True(t, bytes.Equal(want, got))
 	require.Equal(t, []int{0, 0, 0}, []int{q.bytes, q.charged, q.chargedFrames})
 }
+
+func TestQueueChargesNobodyForWhatWaitsBehindALateFrame(t *testing.T) {
+	var q queue
+	q.push([]byte("1"), true)
+	q.pushLate([]byte("2"))
+	q.pushLive([]byte("3"))
+	require.Equal(t, 1, q.chargedFrames)
+	q.pop()
+	q.pushLive([]byte("4"))
+	require.Equal(t, 0, q.chargedFrames)
+	q.pop()
+	q.pushLive([]byte("5"))
+	require.Equal(t, 1, q.chargedFrames, "the late one has gone")
+	q.taken(3)
+	require.True(t, q.empty())
+	require.Zero(t, q.chargedFrames)
+}
+
+func TestQueueLetsAFrameOvertakeWhatIsNotOnItsWay(t *testing.T) {
+	for n := range 6 {
+		for claimed := range 2 * n {
+			var q queue
+			q.push([]byte("gone"), true)
+			want := make([]byte, 0, 64)
+			for i := range n {
+				q.push([]byte{byte('a' + i), '.'}, false)
+				want = append(want, byte('a'+i), '.')
+			}
+			q.pop()
+			q.gather(make([]byte, 0, claimed)) // a write is under way
+			q.pushNext([]byte("P"))
+			at := min(2*max(1, (claimed+1)/2), len(want))
+			require.Equal(t, string(want[:claimed]), string(q.gather(make([]byte, 0, claimed))), "that does not change")
+			q.taken(claimed)
+			require.Equal(t, string(want[claimed:at])+"P"+string(want[at:]), string(q.gather(make([]byte, 0, 64))))
+		}
+	}
+	var q queue
+	q.push([]byte("a"), true)
+	q.pushLate([]byte("b"))
+	q.pushNext([]byte("P"))
+	q.taken(2)
+	q.pushLive([]byte("c"))
+	require.Zero(t, q.chargedFrames, "b is still there")
+	q.taken(1)
+	q.pushLive([]byte("d"))
+	require.Equal(t, 1, q.chargedFrames)
+}

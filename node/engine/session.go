@@ -33,8 +33,12 @@ const (
 )
 
 const (
-	// settleEvery is how many messages of a client's may wait to be handled before its next ones have to.
+	// settleEvery is how many messages of a client's, or bytes of them, may wait to be handled before its next ones have
+	// to: decoded, they can be many times as large.
 	settleEvery = 64
+	settleBytes = 64 << 10
+	// aliveBytes is how much a client has to take in PingTimeout for its answer to a ping to be waited for longer.
+	aliveBytes = 16 << 10
 	// maxUnchargedTimes is how many times as much may wait for a client that does not keep up if what is uncharged is
 	// counted, too.
 	maxUnchargedTimes = 64
@@ -70,10 +74,14 @@ type Session struct {
 	pinged bool
 	// held, if not nil, makes what the client sends wait until it is closed. mu.
 	held chan struct{}
-	// settling: what the client sends waits until its earlier messages have been handled, of which unsettled may not
-	// have been. mu.
-	settling  bool
-	unsettled int
+	// settling: what the client sends waits until its earlier messages have been handled, of which unsettled, of
+	// unsettledBytes, may not have been. mu.
+	settling                  bool
+	unsettled, unsettledBytes int
+	// takenSlowly counts bytes that a client took that does not take all at once, since the last heartbeat. mu.
+	takenSlowly int
+	// broken: nothing can be sent, and what was received is being read. mu.
+	broken bool
 	// hangup: the client has closed and is let go once what waits has been sent. mu.
 	hangup bool
 	// closing is why an orderly close was begun. mu.
@@ -183,7 +191,7 @@ func (s *Session) Write(data io.Reader, _ *packet.Options, sent engine.SendCallb
 // message was dropped: the session is not open, or a volatile one cannot be sent now.
 func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 	s.mu.Lock()
-	if s.state.Load() != stateOpen {
+	if s.state.Load() != stateOpen || s.broken {
 		s.mu.Unlock()
 		return false
 	}
@@ -193,8 +201,12 @@ func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 		return false
 	}
 	for _, frame := range frames {
-		if len(frame) > 0 {
-			s.queue.push(frame, !uncharged)
+		switch {
+		case len(frame) == 0:
+		case uncharged:
+			s.queue.pushLate(frame)
+		default:
+			s.queue.pushLive(frame)
 		}
 	}
 	slow := s.isSlow()
@@ -247,7 +259,7 @@ func (s *Session) isSlow() bool {
 // wake sees to it that what was queued is sent. For holders of mu.
 func (s *Session) wake() {
 	switch {
-	case s.unannounced:
+	case s.unannounced, s.broken:
 	case s.ws == nil:
 		s.poll.wake()
 	case !s.ws.blocked && !s.ws.writing && !s.ws.scheduled:
@@ -258,7 +270,7 @@ func (s *Session) wake() {
 
 // OnClosing registers fn to be called when the connection has ended and before "close" is emitted, which happens once done
 // has been called, or after Config.CloseWait: so what was received before is handled before. It is called likewise before
-// a message that Config.Final says is one, and after every 64 messages, and may be called more than once, as may done. On a session that has ended
+// a message that Config.Final says is one, and after every 64 messages or 64 KiB of them, and may be called more than once, as may done. On a session that has ended
 // already fn is not called.
 func (s *Session) OnClosing(fn func(done func())) {
 	s.mu.Lock()
@@ -362,16 +374,19 @@ func (s *Session) settle(closers []func(func())) {
 	}
 }
 
-// pace waits until the client's earlier messages have been handled, if the next is final or there are many of them: who
-// sends faster than is handled has to wait, and fills the kernel's buffers and not ours.
-func (s *Session) pace(final bool) {
+// pace waits until the client's earlier messages have been handled, if the next, of size bytes, is final or there is much
+// of them: who sends faster than is handled has to wait, and fills the kernel's buffers and not ours.
+func (s *Session) pace(final bool, size int) {
 	s.mu.Lock()
-	if s.unsettled++; !final && s.unsettled <= settleEvery || len(s.closers) == 0 {
+	much := s.unsettled >= settleEvery || s.unsettledBytes >= settleBytes
+	s.unsettled++
+	s.unsettledBytes += size
+	if !final && !much || len(s.closers) == 0 {
 		s.mu.Unlock()
 		return
 	}
 	closers := s.closers
-	s.settling, s.unsettled = true, 1
+	s.settling, s.unsettled, s.unsettledBytes = true, 1, size
 	s.mu.Unlock()
 	s.settle(closers)
 	s.mu.Lock()
@@ -391,7 +406,14 @@ func (s *Session) heartbeat() {
 		s.mu.Unlock()
 		return
 	}
+	slowly := s.takenSlowly
+	s.takenSlowly = 0
 	if s.pinged {
+		if slowly >= aliveBytes { // it has not come to the ping yet
+			s.server.wheel.schedule(&s.alarm, s.server.cfg.PingTimeout)
+			s.mu.Unlock()
+			return
+		}
 		s.mu.Unlock()
 		s.end(reasonTimeout, nil)
 		return
@@ -403,7 +425,7 @@ func (s *Session) heartbeat() {
 	}
 	s.pinged = true
 	if s.state.Load() == stateOpen {
-		s.queue.push(pingFrame, false)
+		s.queue.pushNext(pingFrame)
 		s.wake()
 	}
 	s.server.wheel.schedule(&s.alarm, s.server.cfg.PingTimeout)
@@ -425,6 +447,9 @@ func (s *Session) ponged() {
 func (s *Session) receive(kind byte, data []byte) bool {
 	switch kind {
 	case packetMessage:
+		if !s.server.cfg.Acceptable(data) {
+			return false
+		}
 		s.emitText(data)
 	case packetPong:
 		s.ponged()
@@ -444,7 +469,7 @@ func (s *Session) emitText(data []byte) {
 	if s.state.Load() != stateOpen {
 		return
 	}
-	s.pace(s.server.cfg.Final(data))
+	s.pace(s.server.cfg.Final(data), len(data))
 	s.received.Lock()
 	defer s.received.Unlock()
 	if s.state.Load() == stateOpen {
@@ -453,7 +478,7 @@ func (s *Session) emitText(data []byte) {
 }
 
 func (s *Session) emitBinary(data []byte) {
-	s.pace(false)
+	s.pace(false, len(data))
 	s.received.Lock()
 	defer s.received.Unlock()
 	if s.state.Load() == stateOpen {

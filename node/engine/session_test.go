@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -153,6 +154,88 @@ func TestManyMessagesWaitUntilTheFirstAreHandled(t *testing.T) {
 		within(t, dones)()
 		within(t, why)
 	}
+}
+
+// Decoded, a message can be many times as large, so that few large ones wait as many small ones do.
+func TestLargeMessagesWaitUntilTheFirstAreHandled(t *testing.T) {
+	got := make(chan string, 8)
+	r := newRig(t, nil, received(got))
+	c, s := r.dial()
+	dones := make(chan func(), 8)
+	s.OnClosing(func(done func()) { dones <- done })
+	large := "4" + strings.Repeat("x", settleBytes/2)
+	go func() {
+		for range 5 {
+			_, _ = c.net.Write(masked(true, ws.OpText, large)) // fails only when the test has
+		}
+	}()
+	for range 2 {
+		done := within(t, dones)
+		within(t, got)
+		within(t, got)
+		require.Empty(t, got)
+		done()
+	}
+	within(t, got)
+	s.Close(true)
+	within(t, dones)()
+}
+
+func TestUnacceptableMessagesEndTheSession(t *testing.T) {
+	got := make(chan string, 8)
+	acceptable := func(m []byte) bool { return string(m) != "bad" }
+	r := newRig(t, func(c *Config) { c.Acceptable = acceptable }, received(got))
+	c, s := r.dial()
+	why := closings(s)
+	c.send(ws.OpText, "4good")
+	c.send(ws.OpText, "4bad")
+	require.Equal(t, "good", within(t, got))
+	require.Equal(t, ws.StatusInvalidFramePayloadData, c.ended())
+	require.Equal(t, reasonMalformed, within(t, why))
+	q, p := r.polling()
+	why = closings(p)
+	status, _ := r.do("POST", q, "4bad")
+	require.Equal(t, 400, status)
+	require.Equal(t, reasonMalformed, within(t, why))
+	require.Empty(t, got)
+}
+
+func TestTheRequestIsForgotten(t *testing.T) {
+	r := newRig(t, nil, nil)
+	_, s := r.dial()
+	require.Equal(t, "websocket", s.Request().Query().Peek("transport"))
+	s.ForgetRequest()
+	require.Empty(t, s.Request().Query().Peek("transport"))
+	require.Empty(t, s.Request().Headers().Peek("User-Agent"))
+}
+
+// Who is busy with what waited for it, and takes it steadily, is alive: its answer may be behind all that.
+func TestWhoTakesSteadilyIsNotTimedOut(t *testing.T) {
+	const n, size = 3000, 10_000
+	r := newRig(t, func(c *Config) { c.PingInterval, c.PingTimeout = 300*time.Millisecond, 300*time.Millisecond }, nil)
+	c, s := r.dial()
+	require.NoError(t, c.net.(*net.TCPConn).SetReadBuffer(256<<10))
+	why := closings(s)
+	one := message(strings.Repeat("x", size))
+	for range n {
+		require.True(t, s.WriteFrames(one, false, true))
+	}
+	pings := 0
+	for got := 0; got < n; {
+		frame, err := readFrame(c.from)
+		if err != nil {
+			require.NoError(t, err, "after %d messages and %d pings: %s", got, pings, within(t, why))
+		}
+		if len(frame.Payload) == 1 {
+			pings++
+			continue // no answer: what it takes has to be enough
+		}
+		if got++; got%20 == 0 {
+			time.Sleep(10 * time.Millisecond) // its pace: 20 MB/s at most
+		}
+	}
+	require.Positive(t, pings)
+	require.Equal(t, reasonTimeout, within(t, why), "it has taken all, and still does not answer")
 }
 
 func TestCloseIsToldOnce(t *testing.T) {

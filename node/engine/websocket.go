@@ -93,7 +93,7 @@ func (s *Session) message(op ws.OpCode, payload []byte) bool {
 // control queues a control frame.
 func (s *Session) control(frame []byte) {
 	s.mu.Lock()
-	if s.state.Load() != stateOpen || s.isSlow() { // who pings and does not read gets no answer
+	if s.state.Load() != stateOpen || s.broken || s.isSlow() { // who pings and does not read gets no answer
 		s.mu.Unlock()
 		return
 	}

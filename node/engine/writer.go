@@ -109,7 +109,7 @@ func (d *sender) next(s *Session, sent int, helper bool) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.ws
-	if s.state.Load() == stateClosed {
+	if s.state.Load() == stateClosed || s.broken {
 		return nil
 	}
 	mine := helper || sent > 0
@@ -179,9 +179,25 @@ func (d *sender) done(s *Session) bool {
 		s.server.spawn(s.writeWaiting)
 	default:
 		err := d.err
-		s.server.spawn(func() { s.end(reasonFailed, err) })
+		s.server.spawn(func() { s.breakOff(err) })
 	}
 	return false
+}
+
+// breakOff is called when nothing can be sent any more. What the client sent before may still lie in the kernel: it is
+// handled before the session ends, for which the reader has Config.CloseGrace.
+func (s *Session) breakOff(err error) {
+	s.mu.Lock()
+	if s.state.Load() == stateOpen && !s.broken {
+		s.broken = true
+		s.queue.drop()
+		if s.ws.net.SetReadDeadline(time.Now().Add(s.server.cfg.CloseGrace)) == nil {
+			s.mu.Unlock()
+			return
+		}
+	}
+	s.mu.Unlock()
+	s.end(reasonFailed, err)
 }
 
 // noteSent takes n bytes off the queue and counts them. For holders of mu.
@@ -219,7 +235,7 @@ func (s *Session) waitingChunk(scratch []byte) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.state.Load() == stateClosed:
+	case s.state.Load() == stateClosed, s.broken:
 		return nil
 	case s.queue.empty():
 		// The writers' attempts would fail of a deadline that has passed, too.
@@ -234,9 +250,10 @@ func (s *Session) waitingChunk(scratch []byte) []byte {
 // progressed notes what a write that waited has done, and reports whether to go on.
 func (s *Session) progressed(n int, err error) bool {
 	s.mu.Lock()
-	open := s.state.Load() != stateClosed
+	open := s.state.Load() != stateClosed && !s.broken
 	if open {
 		s.noteSent(n)
+		s.takenSlowly += n
 	}
 	s.mu.Unlock()
 	switch {
@@ -247,7 +264,7 @@ func (s *Session) progressed(n int, err error) bool {
 	case isTimeout(err):
 		s.end(reasonFailed, errSlowConsumer)
 	default:
-		s.end(reasonFailed, err)
+		s.breakOff(err)
 	}
 	return false
 }
