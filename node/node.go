@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/teloo/realtime-gateway/node/auth"
 	"github.com/teloo/realtime-gateway/node/engine"
@@ -43,7 +44,7 @@ type Revocations interface {
 	Check(id auth.Identity) error
 }
 
-// Deps are the parts that a Node works with; all are required.
+// Deps are the parts that a Node works with; all but Now are required.
 type Deps struct {
 	Adapter     socket.AdapterConstructor
 	Verifier    Verifier
@@ -54,6 +55,8 @@ type Deps struct {
 	Sessions    Sessions
 	Budget      Budget
 	Log         *slog.Logger
+	// Now is the clock by which tokens expire; nil: time.Now.
+	Now func() time.Time
 }
 
 // Stats are a node's counters since its start and its current connections.
@@ -65,6 +68,8 @@ type Stats struct {
 	Dismissed uint64
 	// Revoked counts sockets that were closed because their token was revoked.
 	Revoked uint64
+	// Expired counts sockets that were closed because their token expired.
+	Expired uint64
 	Panics  uint64
 }
 
@@ -92,6 +97,12 @@ type Node struct {
 	dismissed atomic.Uint64
 	revoked   atomic.Uint64
 	panics    atomic.Uint64
+
+	now      func() time.Time
+	expiries expiries
+	expired  atomic.Uint64
+	// withdrawals counts the calls of Withdrawn.
+	withdrawals atomic.Uint64
 }
 
 // New makes a node; it serves while Run runs.
@@ -106,7 +117,10 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	if err := taskqueue.Check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node")}
+	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node"), now: deps.Now}
+	if n.now == nil {
+		n.now = time.Now
+	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var err error
 	if n.engine, err = newEngine(cfg, deps.Log); err != nil {
@@ -120,8 +134,13 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	return n, nil
 }
 
-// Run carries the connections until ctx ends, and then ends those that are left.
-func (n *Node) Run(ctx context.Context) error { return n.engine.Run(ctx) }
+// Run carries the connections, and follows their tokens' expiry, until ctx ends, and then ends those that are left.
+func (n *Node) Run(ctx context.Context) error {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return n.engine.Run(ctx) })
+	both.Go(func() error { return n.runExpiries(ctx) })
+	return both.Wait()
+}
 
 // Handler serves Config.Path; without Run it refuses.
 func (n *Node) Handler() http.Handler { return guard(n.engine, n.draining.Load) }
@@ -137,6 +156,7 @@ func (n *Node) Stats() Stats {
 		Refused:     n.refused.Load(),
 		Dismissed:   n.dismissed.Load(),
 		Revoked:     n.revoked.Load(),
+		Expired:     n.expired.Load(),
 		Panics:      n.panics.Load(),
 	}
 }
