@@ -30,17 +30,21 @@ type refreshAnswer struct {
 
 // wireErrorOf tells a client of one of auth's errors by its code alone; the details go to the log.
 func wireErrorOf(err error) *wireError {
-	message, known := map[string]string{
-		"token_missing": "no token was given",
-		"token_invalid": "the token cannot be used here",
-		"token_expired": "the token has expired",
-		"token_revoked": "the token was revoked",
-		"role_unknown":  "the token's role is not known",
-	}[auth.Code(err)]
-	if !known {
-		return answerOf(err)
+	if errors.Is(err, errUnavailable) {
+		return answerOf(errUnavailable)
 	}
-	return &wireError{Code: auth.Code(err), Message: message}
+	told := &wireError{Code: auth.Code(err), Message: "the token cannot be used here"}
+	switch {
+	case errors.Is(err, auth.ErrTokenMissing):
+		told.Message = "no token was given"
+	case errors.Is(err, auth.ErrTokenExpired):
+		told.Message = "the token has expired"
+	case errors.Is(err, auth.ErrTokenRevoked):
+		told.Message = "the token was revoked"
+	case errors.Is(err, auth.ErrRoleUnknown):
+		told.Message = "the token's role is not known"
+	}
+	return told
 }
 
 // refresh answers `refresh_token`: the connection goes on with another token of its user, or as before.

@@ -197,17 +197,17 @@ func TestManyWithdrawalsComeInOrder(t *testing.T) {
 	ctx := t.Context()
 	o := following(t, client, nil)
 	o.becomes(t, "all")
-	want := "all"
+	want := []string{"all"}
 	_, err := client.TxPipelined(ctx, func(tx redis.Pipeliner) error {
 		for i := range 2*withdrawalsPage + 7 {
 			user := "u" + strings.Repeat("x", i%3)
-			want += " 1/" + user
+			want = append(want, "1/"+user)
 			tx.XAdd(ctx, &redis.XAddArgs{Stream: WithdrawalsKey("{teloo}"), Values: []string{"solicitud", "1", "user", user}})
 		}
 		return nil
 	})
 	require.NoError(t, err)
-	o.becomes(t, want)
+	o.becomes(t, strings.Join(want, " "))
 }
 
 func TestWithdrawalsConfig(t *testing.T) {
