@@ -166,7 +166,7 @@ func (n *Node) subscribe(s *socket.Socket, sess *session, args []any) (string, e
 		n.leave(s, sess, room)
 		return "", err
 	}
-	return room, nil
+	return room, sess.enter(n.deps.Presence, room, n.cfg.MaxRooms) // or it has, and the grant was given again
 }
 
 func (n *Node) unsubscribe(s *socket.Socket, sess *session, args []any) (string, error) {

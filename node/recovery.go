@@ -127,7 +127,7 @@ func (n *Node) start(s *socket.Socket, sess *session) error {
 			UserID: id.User, Role: id.Role, Rooms: rooms, Node: n.cfg.Name, Recovered: recovers,
 		}
 	}
-	recovery := sess.recovery
+	recovery, earlier := sess.recovery, sess.earlier
 	sess.recovery, sess.earlier = nil, nil
 	if recovery == nil {
 		return n.deps.Sessions.Open(s, id.User, rooms, hello)
@@ -138,5 +138,5 @@ func (n *Node) start(s *socket.Socket, sess *session) error {
 	if n.withdrawals.Load() == sess.seen {
 		return nil
 	}
-	return n.recheck(n.ctx, s, sess, sess.subscriptions()) // Withdrawn may not have seen it
+	return n.recheck(n.ctx, s, sess, earlier) // Withdrawn may not have seen it in its rooms
 }

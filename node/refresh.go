@@ -64,7 +64,8 @@ func (n *Node) refresh(s *socket.Socket, sess *session, args []any, ack socket.A
 }
 
 // renewBy puts the token in a request's first argument in the place of the session's. unsaved says that the session's
-// rooms are others than before, or may be, the token being the same: the client repeats what it got no answer to.
+// rooms are others than before, or may be, the token being the same: the client repeats what it got no answer to. Grants
+// are looked up for a new token alone, so that they are as often as somebody signs one.
 func (n *Node) renewBy(s *socket.Socket, sess *session, args []any) (unsaved bool, err error) {
 	ctx, cancel := context.WithTimeout(n.ctx, n.cfg.AdmitTimeout)
 	defer cancel()
@@ -75,6 +76,9 @@ func (n *Node) renewBy(s *socket.Socket, sess *session, args []any) (unsaved boo
 	was := sess.who()
 	if err := mayFollow(was, next); err != nil {
 		return false, err
+	}
+	if sameToken(was, next) {
+		return true, nil
 	}
 	seen, rooms := n.withdrawals.Load(), sess.subscriptions()
 	kept, err := n.regrant(ctx, next, rooms)
@@ -89,8 +93,13 @@ func (n *Node) renewBy(s *socket.Socket, sess *session, args []any) (unsaved boo
 	if n.withdrawals.Load() != seen && n.recheck(ctx, s, sess, sess.subscriptions()) != nil {
 		n.sendAway(s) // Withdrawn may have done so, too, and nobody would look again
 	}
-	same := was.TokenID == next.TokenID && was.ExpiresAt.Equal(next.ExpiresAt)
-	return same || was.Role != next.Role || len(kept) != len(rooms), nil
+	return was.Role != next.Role || len(kept) != len(rooms), nil
+}
+
+// sameToken says whether two tokens are the same, or say the same.
+func sameToken(a, b auth.Identity) bool {
+	return a.TokenID == b.TokenID && a.IssuedAt.Equal(b.IssuedAt) && a.ExpiresAt.Equal(b.ExpiresAt) && a.Role == b.Role &&
+		slices.Equal(a.Solicitudes, b.Solicitudes)
 }
 
 // moveRooms has the socket go from one role's room to another's, and leave what is forbidden now.

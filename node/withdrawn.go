@@ -75,7 +75,7 @@ func without(rooms, others []string) []string {
 
 // takeOut ends a subscription that its client did not.
 func (n *Node) takeOut(s *socket.Socket, sess *session, room string, why unsubscribed) {
-	if !sess.exit(n.deps.Presence, room) {
+	if !sess.exit(n.deps.Presence, room) && !s.Rooms().Has(socket.Room(room)) {
 		return
 	}
 	s.Leave(socket.Room(room))

@@ -138,23 +138,35 @@ func TestAWithdrawalDuringASubscriptionIsNotMissed(t *testing.T) {
 }
 
 func TestAWithdrawalDuringARecoveryIsNotMissed(t *testing.T) {
-	g := &changing{granted: map[string]bool{"1/c": true}}
-	found := &earlier{user: "c", rooms: []string{"solicitud_1"}, sessionList: newSessionList()}
-	r := newRig(t, func(_ *Config, d *Deps) {
-		d.Adapter, d.Sessions, d.Grants = &recovering{found: found}, found.sessionList, g
-	})
-	g.whenAsked(func(string) {
-		g.whenAsked(nil)
-		g.withdraw("1/c")
-		if err := r.Withdrawn(context.Background(), []auth.Withdrawal{{Solicitud: "1", User: "c"}}); err != nil {
-			t.Error(err)
+	for _, late := range []bool{false, true} {
+		g := &changing{granted: map[string]bool{"1/c": true}}
+		found := &earlier{user: "c", rooms: []string{"solicitud_1"}, sessionList: newSessionList()}
+		r := newRig(t, func(_ *Config, d *Deps) {
+			d.Adapter, d.Sessions, d.Grants = &recovering{found: found}, found.sessionList, g
+		})
+		withdraw := func() {
+			g.whenAsked(nil)
+			g.withdraw("1/c")
+			if err := r.Withdrawn(context.Background(), []auth.Withdrawal{{Solicitud: "1", User: "c"}}); err != nil {
+				t.Error(err)
+			}
 		}
-	})
-	c := r.dial(again, nil)
-	require.Contains(t, c.next(), `"pid":"p"`)
-	require.Contains(t, c.next(), "connected")
-	require.Equal(t, withdrawnEvent, c.next())
-	require.Zero(t, r.presence.in("solicitud_1"))
+		if late { // it is counted in the room, and not yet in it
+			found.resuming = withdraw
+		} else {
+			g.whenAsked(func(string) { withdraw() })
+		}
+		c := r.dial(again, nil)
+		require.Contains(t, c.next(), `"pid":"p"`)
+		if late {
+			require.Equal(t, withdrawnEvent, c.next())
+		}
+		require.Contains(t, c.next(), "connected")
+		require.Equal(t, withdrawnEvent, c.next())
+		require.Zero(t, r.presence.in("solicitud_1"))
+		require.NoError(t, r.io.To("solicitud_1").Emit("oferta_x", map[string]any{"n": 1}))
+		c.quiet()
+	}
 }
 
 // A withdrawal that finds the earlier token's claim, while the new one has none.

@@ -16,10 +16,10 @@ import (
 const accessTimeout = 10 * time.Second
 
 type revokeCmd struct {
-	JTI     string    `help:"Revoke the token with this id."                                                                 placeholder:"JTI"           xor:"what"`
-	Expires time.Time `help:"With --jti, the token's exp, as 2026-01-31T12:00:00Z; without, it is kept for 30 days."         placeholder:"TIME"`
-	User    string    `help:"Revoke all tokens of this user that were issued up to --before."                                placeholder:"ID"            xor:"what"`
-	Before  time.Time `help:"With --user, a time as 2026-01-31T12:00:00Z; now, if not set."                                  placeholder:"TIME"`
+	JTI     string    `help:"Revoke the token with this id."                                                         placeholder:"JTI"  xor:"what"`
+	Expires time.Time `help:"With --jti, the token's exp, as 2026-01-31T12:00:00Z; without, it is kept for 30 days." placeholder:"TIME"`
+	User    string    `help:"Revoke all tokens of this user that were issued up to --before."                        placeholder:"ID"   xor:"what"`
+	Before  time.Time `help:"With --user, a time as 2026-01-31T12:00:00Z; now, if not set."                          placeholder:"TIME"`
 }
 
 // Run revokes, directly in Redis; nodes follow within a second.
@@ -48,9 +48,9 @@ func (r *revokeCmd) Run(ctx context.Context, a *app) error {
 }
 
 type grantCmd struct {
-	Solicitud string        `help:"Solicitud id."                                       required:""`
-	User      string        `help:"User id."                                            required:""`
-	TTL       time.Duration `help:"How long the grant lasts; GRANT_TTL, if not set."    placeholder:"DURATION"`
+	Solicitud string        `help:"Solicitud id."                                    required:""`
+	User      string        `help:"User id."                                         required:""`
+	TTL       time.Duration `help:"How long the grant lasts; GRANT_TTL, if not set." placeholder:"DURATION"`
 }
 
 // Run grants, directly in Redis.
@@ -65,8 +65,8 @@ func (g *grantCmd) Run(ctx context.Context, a *app) error {
 }
 
 type withdrawCmd struct {
-	Solicitud string `help:"Solicitud id."  required:""`
-	User      string `help:"User id."       required:""`
+	Solicitud string `help:"Solicitud id." required:""`
+	User      string `help:"User id."      required:""`
 }
 
 // Run withdraws, directly in Redis; nodes follow within a second.
