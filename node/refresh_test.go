@@ -215,3 +215,20 @@ func TestRefreshesOfOneSocketAreSerial(t *testing.T) {
 	}
 	require.Equal(t, 1, r.presence.user("client:c"))
 }
+
+// CloseRevoked comes after the new token was looked at, and finds the earlier one.
+func TestRevocationDuringARefreshIsNotMissed(t *testing.T) {
+	revoked := later{id: &atomic.Value{}}
+	revoked.id.Store("")
+	g := &changing{granted: map[string]bool{"1/c": true}}
+	r, _ := timedRig(t, func(_ *Config, d *Deps) { d.Revocations, d.Grants = revoked, g })
+	c, _ := r.connect("client:c:0:600:t1")
+	require.Contains(t, c.subscribed("1"), `"ok":true`)
+	g.whenAsked(func(string) {
+		revoked.id.Store("t2")
+		r.CloseRevoked()
+	})
+	c.send(`4277["refresh_token",{"token":"client:c:1:900:t2"}]`)
+	require.Contains(t, c.next(), `"token_revoked"`)
+	require.Equal(t, "1", c.next())
+}
