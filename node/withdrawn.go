@@ -35,7 +35,7 @@ func (n *Node) Withdrawn(ctx context.Context, list []auth.Withdrawal) error {
 		}
 		affected[w.User][SolicitudRoom(w.Solicitud)] = true
 	}
-	var group errgroup.Group
+	group, ctx := errgroup.WithContext(ctx) // with Redis away nobody waits for more than one look-up
 	group.SetLimit(recheckAtOnce)
 	for _, s := range n.sockets() {
 		sess, ok := s.Data().(*session)
