@@ -124,24 +124,24 @@ func TestAShortTokenIsToldOfBehindTheGreeting(t *testing.T) {
 
 func TestASocketThatHasGoneIsForgotten(t *testing.T) {
 	r, _ := timedRig(t, nil)
+	followed := func(what string, want int) {
+		t.Helper()
+		r.eventually(what, func() bool {
+			r.expiries.mu.Lock()
+			defer r.expiries.mu.Unlock()
+			return r.expiries.heap.Len() == want
+		})
+	}
 	c, _ := r.connect("client:c:0:600:t1")
 	d, _ := r.connect("client:d:0:700:t2")
-	require.Equal(t, 2, r.expiries.heap.Len())
+	followed("both are there", 2)
 	c.close()
-	r.eventually("it is forgotten", func() bool {
-		r.expiries.mu.Lock()
-		defer r.expiries.mu.Unlock()
-		return r.expiries.heap.Len() == 1
-	})
+	followed("it is forgotten", 1)
 	d.send("41")
-	r.eventually("who leaves, too", func() bool {
-		r.expiries.mu.Lock()
-		defer r.expiries.mu.Unlock()
-		return r.expiries.heap.Len() == 0
-	})
+	followed("who leaves, too", 0)
 }
 
-// What a socket has ended before its expiry was noted must not stay until then.
+// A socket that has gone before its expiry was noted must not be held until then.
 func TestAnEndedSessionIsNotFollowed(t *testing.T) {
 	r, _ := timedRig(t, nil)
 	sess := &session{identity: auth.Identity{ExpiresAt: epoch.Add(time.Hour)}}
