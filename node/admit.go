@@ -13,8 +13,12 @@ import (
 	"github.com/teloo/realtime-gateway/node/taskqueue"
 )
 
-// errConnectTwice is a second CONNECT on a connection that has a socket or is being admitted.
-var errConnectTwice = errors.New("this connection has a socket already")
+var (
+	// errConnectTwice is a second CONNECT on a connection that has a socket or is being admitted.
+	errConnectTwice = errors.New("this connection has a socket already")
+	// errTooManySockets is a connect of a user who has as many sockets as a user may.
+	errTooManySockets = errors.New("the user has too many sockets")
+)
 
 // admit is the Socket.IO middleware that decides on a connect. It answers on its own goroutine, since keys or budget
 // may be waited for, and always answers: a middleware that does not would hold the socket's memory for ever.
@@ -25,7 +29,7 @@ func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
 		answer(err) // adds a task
 		taskqueue.Run(s)
 	}
-	release, err := n.takeSeat(s)
+	own, release, err := n.takeSeat(s)
 	if err != nil {
 		n.refuse(s, next, err)
 		if errors.Is(err, errConnectTwice) {
@@ -37,7 +41,7 @@ func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
 	go func() {
 		ctx, cancel := context.WithTimeout(n.ctx, n.cfg.AdmitTimeout)
 		defer cancel()
-		sess := &session{release: release}
+		sess := &session{seat: own, release: release}
 		err := n.check(ctx, s, sess)
 		switch {
 		case errors.Is(err, errRetry):
@@ -72,23 +76,42 @@ func forgetHandshake(s *socket.Socket) {
 }
 
 // seat is the place of a connection's one socket.
-type seat struct{ taken atomic.Bool }
+type seat struct {
+	taken atomic.Bool
+	// user gives back the place among its user's, if it has one.
+	user atomic.Pointer[func()]
+}
+
+// with makes release be called when the seat is free, which it may be already.
+func (s *seat) with(release func()) {
+	s.user.Store(&release)
+	if !s.taken.Load() {
+		s.withoutUser()
+	}
+}
+
+func (s *seat) withoutUser() {
+	if release := s.user.Swap(nil); release != nil {
+		(*release)()
+	}
+}
 
 // takeSeat reserves one of MaxConnections for the one socket of a connection. release gives it back, once however often
 // it is called; the connection's end does, too. The error is errConnectTwice or auth.ErrServerFull.
-func (n *Node) takeSeat(s *socket.Socket) (release func(), err error) {
+func (n *Node) takeSeat(s *socket.Socket) (own *seat, release func(), err error) {
 	conn := s.Conn().Id()
 	known, found := n.seated.Load(conn)
 	if !found {
 		known, found = n.seated.LoadOrStore(conn, &seat{})
 	}
-	own := known.(*seat) //nolint:forcetypeassert // the map's own
+	own = known.(*seat) //nolint:forcetypeassert // the map's own
 	if !own.taken.CompareAndSwap(false, true) {
-		return nil, errConnectTwice
+		return nil, nil, errConnectTwice
 	}
 	free := func() {
 		if own.taken.CompareAndSwap(true, false) {
 			n.seats.Add(-1)
+			own.withoutUser()
 		}
 	}
 	if n.seats.Add(1) > int64(n.cfg.MaxConnections) {
@@ -105,7 +128,7 @@ func (n *Node) takeSeat(s *socket.Socket) (release func(), err error) {
 	if err != nil || !transportOpen(s) {
 		free()
 	}
-	return sync.OnceFunc(free), err
+	return own, sync.OnceFunc(free), err
 }
 
 // dismiss closes the connection of a socket that this node cannot take now. Its middleware is answered only then, so
@@ -131,6 +154,9 @@ func (n *Node) check(ctx context.Context, s *socket.Socket, sess *session) (err 
 		}
 		return err
 	}
+	if err := n.mayConnect(ctx, sess); err != nil {
+		return err
+	}
 	recovery, recovers := s.Data().(Recovery)
 	if !recovers {
 		return nil
@@ -139,7 +165,20 @@ func (n *Node) check(ctx context.Context, s *socket.Socket, sess *session) (err 
 	return n.goOn(ctx, sess)
 }
 
-// identify checks the token and waits for the connect budget. It tells whose token was revoked.
+// mayConnect takes one of the user's places and waits for the connect budget.
+func (n *Node) mayConnect(ctx context.Context, sess *session) error {
+	release, ok := n.deps.Limits.TakeSocket(sess.identity.User)
+	if !ok {
+		return errors.Join(auth.ErrRateLimited, errTooManySockets)
+	}
+	sess.seat.with(release)
+	if err := n.deps.Budget.Wait(ctx); err != nil {
+		return errors.Join(auth.ErrRateLimited, err)
+	}
+	return nil
+}
+
+// identify checks the token. It tells whose token was revoked.
 func (n *Node) identify(ctx context.Context, s *socket.Socket) (identity auth.Identity, err error) {
 	token, err := tokenOf(s.Handshake())
 	if err != nil {
@@ -149,13 +188,7 @@ func (n *Node) identify(ctx context.Context, s *socket.Socket) (identity auth.Id
 	if err != nil {
 		return auth.Identity{}, err
 	}
-	if err := n.notRevoked(identity); err != nil {
-		return identity, err
-	}
-	if err := n.deps.Budget.Wait(ctx); err != nil {
-		return auth.Identity{}, errors.Join(auth.ErrRateLimited, err)
-	}
-	return identity, nil
+	return identity, n.notRevoked(identity)
 }
 
 // tokenOf takes the token from auth.token, else from the Authorization header.

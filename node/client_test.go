@@ -119,12 +119,16 @@ func (r revocations) Check(id auth.Identity) error {
 	return nil
 }
 
-// budget refuses when told to, and makes wait until a channel it has is closed; waits counts who came.
+// budget refuses when told to, and makes wait until a channel it has is closed; waits counts who came. spent is how long
+// it has nothing to spare for handshakes.
 type budget struct {
 	err   error
 	turn  chan struct{}
 	waits *atomic.Int64
+	spent time.Duration
 }
+
+func (b budget) Ready() (time.Duration, bool) { return b.spent, b.spent == 0 }
 
 func (b budget) Wait(ctx context.Context) error {
 	if b.waits != nil {

@@ -18,6 +18,8 @@ var (
 	errForbidden    = errors.New("you have no access to this solicitud")
 	errTooManyRooms = errors.New("too many subscriptions on this connection")
 	errUnavailable  = errors.New("access cannot be checked at the moment, try again")
+	errRateLimited  = errors.New("too many events on this connection, this one was not handled")
+	errEventFlood   = errors.New("too many events on this connection for too long")
 )
 
 // grantTimeout bounds the look-up of one grant.
@@ -46,6 +48,8 @@ func answerOf(err error) *wireError {
 		{errForbidden, "forbidden"},
 		{errTooManyRooms, "too_many_rooms"},
 		{errUnavailable, "unavailable"},
+		{errRateLimited, "rate_limited"},
+		{errEventFlood, "event_flood"},
 	} {
 		if errors.Is(err, known.err) {
 			return &wireError{Code: known.code, Message: known.err.Error()}
@@ -56,6 +60,7 @@ func answerOf(err error) *wireError {
 
 // listen registers the client events of the contract. The library runs the handlers of one socket one at a time.
 func (n *Node) listen(s *socket.Socket, sess *session) {
+	n.limitEvents(s)
 	on := func(event string, handle func(args []any, ack socket.Ack)) {
 		_ = s.On(event, func(args ...any) {
 			defer n.recovered(event)

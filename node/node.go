@@ -14,6 +14,7 @@ import (
 
 	"github.com/teloo/realtime-gateway/node/auth"
 	"github.com/teloo/realtime-gateway/node/engine"
+	"github.com/teloo/realtime-gateway/node/limits"
 	"github.com/teloo/realtime-gateway/node/taskqueue"
 	"github.com/teloo/realtime-gateway/presence"
 )
@@ -36,6 +37,8 @@ type Presence interface {
 type Budget interface {
 	// Wait returns when the next connect may go on, or an error when it may not.
 	Wait(ctx context.Context) error
+	// Ready reports, taking nothing, whether Wait would let a connect go on; if not, when to come back.
+	Ready() (retryAfter time.Duration, ok bool)
 }
 
 // Revocations knows whose token was revoked.
@@ -44,7 +47,7 @@ type Revocations interface {
 	Check(id auth.Identity) error
 }
 
-// Deps are the parts that a Node works with; all but Now are required.
+// Deps are the parts that a Node works with; all but Limits and Now are required.
 type Deps struct {
 	Adapter     socket.AdapterConstructor
 	Verifier    Verifier
@@ -54,7 +57,9 @@ type Deps struct {
 	Presence    Presence
 	Sessions    Sessions
 	Budget      Budget
-	Log         *slog.Logger
+	// Limits bound what an address, a user and a socket may ask of this node; nil: nothing does.
+	Limits *limits.Limits
+	Log    *slog.Logger
 	// Now is the clock by which tokens expire; nil: time.Now.
 	Now func() time.Time
 }
@@ -142,8 +147,14 @@ func (n *Node) Run(ctx context.Context) error {
 	return both.Wait()
 }
 
-// Handler serves Config.Path; without Run it refuses.
-func (n *Node) Handler() http.Handler { return guard(n.engine, n.draining.Load) }
+// Handler serves Config.Path; without Run it refuses. What it refuses because of draining or limits costs next to
+// nothing.
+func (n *Node) Handler() http.Handler {
+	limited := n.deps.Limits.Guard(n.engine, limits.GuardConfig{
+		Budget: n.deps.Budget, AllowOrigin: newOriginList(n.cfg.Origins).allows, Log: n.deps.Log,
+	})
+	return guard(limited, n.draining.Load)
+}
 
 // EngineStats returns the figures of the transports.
 func (n *Node) EngineStats() engine.Stats { return n.engine.Stats() }

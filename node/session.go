@@ -19,7 +19,8 @@ type session struct {
 	identity auth.Identity
 	// expiry is its place among those whose tokens will expire.
 	expiry expiry
-	// release gives the seat back.
+	// seat is the socket's; release gives it back.
+	seat    *seat
 	release func()
 	// recovery is the earlier session that goes on, nil if none does; earlier are its rooms that were granted again.
 	recovery Recovery

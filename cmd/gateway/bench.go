@@ -43,7 +43,9 @@ type benchCmd struct {
 // Help is shown below the flags.
 func (*benchCmd) Help() string {
 	return "The events go to users and rooms that only this run's clients are in, by way of the event stream of the configured " +
-		"Redis. While it runs, the clients count in /stats. Latency is from the writing to Redis to the client."
+		"Redis. While it runs, the clients count in /stats. Latency is from the writing to Redis to the client.\n\n" +
+		"All its clients have one address, so the nodes refuse most connects with 429 unless they run with HANDSHAKE_RATE=0; " +
+		"likewise CONNECT_RATE and WS_MAX_CONNECTIONS have to let the clients in."
 }
 
 func (b *benchCmd) validate() error {
@@ -100,7 +102,7 @@ var _ load.Publisher = (*benchPublisher)(nil)
 func (p *benchPublisher) Publish(ctx context.Context, events []load.Event) error {
 	batch := make([]streams.Event, len(events))
 	for i, e := range events {
-		batch[i] = streams.Event{Name: e.Name, Data: e.Data, Rooms: e.Rooms}
+		batch[i] = streams.Event{Name: e.Name, Data: e.Data, Rooms: e.Rooms, EventID: e.ID}
 	}
 	_, err := p.to.Publish(ctx, batch...)
 	return err

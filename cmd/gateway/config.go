@@ -84,6 +84,14 @@ type Config struct {
 	PingTimeout      time.Duration `env:"PING_TIMEOUT"       envDefault:"20s"`
 	MaxPayload       int           `env:"MAX_PAYLOAD"        envDefault:"100000"`
 
+	TrustedProxies    list `env:"TRUSTED_PROXIES"`
+	HandshakeRate     int  `env:"HANDSHAKE_RATE"       envDefault:"50"`
+	HandshakeBurst    int  `env:"HANDSHAKE_BURST"      envDefault:"500"`
+	MaxSocketsPerUser int  `env:"MAX_SOCKETS_PER_USER" envDefault:"100"`
+	MaxRoomsPerSocket int  `env:"MAX_ROOMS_PER_SOCKET" envDefault:"256"`
+	EventRate         int  `env:"EVENT_RATE"           envDefault:"50"`
+	EventBurst        int  `env:"EVENT_BURST"          envDefault:"300"`
+
 	RecoveryWindow    time.Duration `env:"RECOVERY_WINDOW"     envDefault:"2m"`
 	RecoveryMaxEvents int           `env:"RECOVERY_MAX_EVENTS" envDefault:"10000"`
 	RingMaxEntries    int           `env:"RING_MAX_ENTRIES"    envDefault:"100000"`

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/teloo/realtime-gateway/node/limits"
 )
 
 // minSecret is the least length of secrets in production, in bytes: that of SHA-256's output.
@@ -61,6 +63,7 @@ func (c Config) check() ConfigError {
 	c.checkAccess(k)
 	c.checkCluster(k)
 	c.checkClients(k)
+	c.checkLimits(k)
 	c.checkEvents(k)
 	return k.faults
 }
@@ -174,6 +177,20 @@ func (c Config) checkClients(k *checker) {
 	within(k, "MAX_PAYLOAD", c.MaxPayload, 1<<10, 16<<20)
 }
 
+func (c Config) checkLimits(k *checker) {
+	for _, proxy := range c.TrustedProxies {
+		if _, err := limits.ParseProxies(proxy); err != nil {
+			k.faultf("TRUSTED_PROXIES", "%s", strings.TrimPrefix(err.Error(), limits.ErrProxies.Error()+": "))
+		}
+	}
+	within(k, "HANDSHAKE_RATE", c.HandshakeRate, 0, 1_000_000)
+	within(k, "HANDSHAKE_BURST", c.HandshakeBurst, 1, 1_000_000)
+	within(k, "MAX_SOCKETS_PER_USER", c.MaxSocketsPerUser, 0, 1_000_000)
+	within(k, "MAX_ROOMS_PER_SOCKET", c.MaxRoomsPerSocket, 1, 10_000)
+	within(k, "EVENT_RATE", c.EventRate, 0, 1_000_000)
+	within(k, "EVENT_BURST", c.EventBurst, 1, 1_000_000)
+}
+
 func (c Config) checkEvents(k *checker) {
 	within(k, "RECOVERY_WINDOW", c.RecoveryWindow, time.Second, time.Hour)
 	within(k, "RECOVERY_MAX_EVENTS", c.RecoveryMaxEvents, 1, 50_000)
@@ -207,6 +224,12 @@ func (r *reading) oddities() []string {
 	}
 	if (c.JWTPublicKeyPath != "" || c.JWTJWKSURL != "") && !asymmetric {
 		w = append(w, "JWT_PUBLIC_KEY_PATH and JWT_JWKS_URL have no effect: JWT_ALGORITHM names HS algorithms only")
+	}
+	if c.EventRate > 0 && c.EventBurst < c.MaxRoomsPerSocket {
+		w = append(w, "EVENT_BURST is below MAX_ROOMS_PER_SOCKET: a page that subscribes to so many at once is refused some")
+	}
+	if len(c.TrustedProxies) > 0 && c.HandshakeRate == 0 {
+		w = append(w, "TRUSTED_PROXIES has no effect: HANDSHAKE_RATE is 0")
 	}
 	return w
 }

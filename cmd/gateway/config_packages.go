@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/teloo/realtime-gateway/adapter"
@@ -11,6 +12,7 @@ import (
 	"github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/node/auth"
 	"github.com/teloo/realtime-gateway/node/gossip"
+	"github.com/teloo/realtime-gateway/node/limits"
 	"github.com/teloo/realtime-gateway/presence"
 	"github.com/teloo/realtime-gateway/streams"
 )
@@ -131,6 +133,7 @@ func (c Config) nodeConfig() node.Config {
 		n.SessionSecret = []byte(c.ClusterSecret)
 	}
 	n.MaxConnections = c.WSMaxConnections
+	n.MaxRooms = c.MaxRoomsPerSocket
 	n.PingInterval = c.PingInterval
 	n.PingTimeout = c.PingTimeout
 	n.ConnectTimeout = c.ConnectTimeout
@@ -140,6 +143,17 @@ func (c Config) nodeConfig() node.Config {
 	n.DrainTimeout = c.DrainTimeout
 	n.TokenLeeway = c.authConfig().Leeway
 	return n
+}
+
+func (c Config) limitsConfig() limits.Config {
+	l := limits.DefaultConfig()
+	l.TrustedProxies, _ = limits.ParseProxies(strings.Join(c.TrustedProxies, ",")) // checked
+	l.HandshakeRate = float64(c.HandshakeRate)
+	l.HandshakeBurst = c.HandshakeBurst
+	l.MaxSocketsPerUser = c.MaxSocketsPerUser
+	l.EventRate = float64(c.EventRate)
+	l.EventBurst = c.EventBurst
+	return l
 }
 
 func (c Config) apiConfig() api.Config {

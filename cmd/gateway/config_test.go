@@ -17,6 +17,7 @@ import (
 	"github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/node/auth"
 	"github.com/teloo/realtime-gateway/node/gossip"
+	"github.com/teloo/realtime-gateway/node/limits"
 	"github.com/teloo/realtime-gateway/presence"
 	"github.com/teloo/realtime-gateway/streams"
 )
@@ -92,7 +93,8 @@ func TestDefaults(t *testing.T) {
 		SubscribePolicy: pairs{"admin": "any", "advisor": "any", "client": "granted"},
 		NodeName:        "n", AdvertiseAddr: "h:1",
 		WSMaxConnections: 10_000, ConnectTimeout: 10 * time.Second, PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second,
-		MaxPayload: 100_000, RecoveryWindow: 2 * time.Minute, RecoveryMaxEvents: 10_000, RingMaxEntries: 100_000, RingMaxBytes: 64 << 20,
+		MaxPayload: 100_000, HandshakeRate: 50, HandshakeBurst: 500, MaxSocketsPerUser: 100, MaxRoomsPerSocket: 256, EventRate: 50,
+		EventBurst: 300, RecoveryWindow: 2 * time.Minute, RecoveryMaxEvents: 10_000, RingMaxEntries: 100_000, RingMaxBytes: 64 << 20,
 		LogMaxEntries: 500_000, DeadMaxEntries: 100_000, GrantTTL: 720 * time.Hour, DedupeTTL: 10 * time.Minute,
 	}
 	require.Equal(t, want, r.Config)
@@ -108,6 +110,7 @@ func TestDefaultsAreThePackages(t *testing.T) {
 	ad.UID = "id"
 	require.Equal(t, ad, c.adapterConfig("id"))
 	require.Equal(t, gossip.DefaultBudgetConfig(), c.budgetConfig())
+	require.Equal(t, limits.DefaultConfig(), c.limitsConfig())
 	p := presence.DefaultConfig()
 	p.Node, p.Name, p.Addr, p.Version = "id", c.NodeName, c.AdvertiseAddr, buildVersion()
 	require.Equal(t, p, c.presenceConfig("id"))
@@ -125,6 +128,7 @@ func TestPackagesAcceptTheirConfig(t *testing.T) {
 	for _, environ := range []string{
 		"PORT=1", "CLUSTER_SEEDS=a,b:1,::1", "RECOVERY_WINDOW=1s", "RECOVERY_WINDOW=1h", "CLUSTER_BIND=:7946",
 		"CLUSTER_BIND=[::1]:7946 CLUSTER_ADVERTISE=host", "REDIS_MODE=cluster REDIS_ADDRS=a:1", "CONNECT_RATE=10",
+		"TRUSTED_PROXIES=loopback,private,192.0.2.7 HANDSHAKE_RATE=0 MAX_SOCKETS_PER_USER=0 EVENT_RATE=0", "MAX_ROOMS_PER_SOCKET=1",
 	} {
 		t.Run(environ, func(t *testing.T) { requireAccepted(t, strings.Split(environ, " ")...) })
 	}
@@ -145,6 +149,7 @@ func requireAccepted(t *testing.T, environ ...string) {
 	}
 	require.NoError(t, r.Config.authConfig().Validate())
 	require.NoError(t, r.Config.nodeConfig().Validate())
+	require.NoError(t, r.Config.limitsConfig().Validate())
 	require.NoError(t, r.Config.apiConfig().Validate())
 }
 
@@ -248,6 +253,14 @@ func TestFaults(t *testing.T) {
 		{"PING_TIMEOUT=1h", "PING_TIMEOUT: 1h0m0s is not between"},
 		{"MAX_PAYLOAD=1KB", "MAX_PAYLOAD: \"1KB\" is not a whole number"},
 		{"MAX_PAYLOAD=100", "MAX_PAYLOAD: 100 is not between"},
+		{"TRUSTED_PROXIES=haproxy,10.0.0.1,10.0.0.1/8", "TRUSTED_PROXIES: \"haproxy\" is no address|TRUSTED_PROXIES: 10.0.0.1/8 has bits set"},
+		{"TRUSTED_PROXIES=0.0.0.0/0", "TRUSTED_PROXIES: 0.0.0.0/0 trusts everybody"},
+		{"HANDSHAKE_RATE=-1", "HANDSHAKE_RATE: -1 is not between"},
+		{"HANDSHAKE_BURST=0", "HANDSHAKE_BURST: 0 is not between"},
+		{"MAX_SOCKETS_PER_USER=-1", "MAX_SOCKETS_PER_USER: -1 is not between"},
+		{"MAX_ROOMS_PER_SOCKET=0", "MAX_ROOMS_PER_SOCKET: 0 is not between"},
+		{"EVENT_RATE=many", "EVENT_RATE: \"many\" is not a whole number"},
+		{"EVENT_BURST=0", "EVENT_BURST: 0 is not between"},
 		{"RECOVERY_WINDOW=2h", "RECOVERY_WINDOW: 2h0m0s is not between"},
 		{"LOG_MAX_ENTRIES=10", "LOG_MAX_ENTRIES: 10 is below 1000"},
 		{"DEAD_MAX_ENTRIES=10", "DEAD_MAX_ENTRIES: 10 is below 1000"},
@@ -343,6 +356,8 @@ func TestWarnings(t *testing.T) {
 		"WS_MAX_CONNECTION=1":                          "WS_MAX_CONNECTION is not a variable of this program; is WS_MAX_CONNECTIONS meant?",
 		"JWT_EXPIRES=1":                                "JWT_EXPIRES is not a variable of this program; it has no effect",
 		"ADMIN_API_KEY=" + goodSecret:                  "ADMIN_API_KEY has no effect in this version",
+		"EVENT_BURST=255":                              "EVENT_BURST is below MAX_ROOMS_PER_SOCKET: a page that subscribes to so many at once is refused some",
+		"TRUSTED_PROXIES=loopback HANDSHAKE_RATE=0":    "TRUSTED_PROXIES has no effect: HANDSHAKE_RATE is 0",
 		"METRICS_PORT=9003":                            "METRICS_PORT has no effect in this version",
 		"REDIS_URL=redis://h REDIS_HOST=i":             "REDIS_URL is used; REDIS_HOST and REDIS_PORT have no effect",
 		"JWT_PUBLIC_KEY_PATH=/x":                       "JWT_PUBLIC_KEY_PATH and JWT_JWKS_URL have no effect: JWT_ALGORITHM names HS algorithms only",

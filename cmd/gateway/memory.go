@@ -2,9 +2,36 @@ package main
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"runtime/debug"
 	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 )
+
+const (
+	// growth is how far the heap may grow before it is collected, in percent of what is alive: a node's memory is mostly
+	// alive, and half the collections cost half.
+	growth = 200
+	// goDefault is Go's own, if nobody has set GOGC.
+	goDefault = 100
+	// ofContainer is the share of the container's memory beyond which it is collected more eagerly instead of growing.
+	ofContainer = 0.9
+)
+
+// tuneMemory sets how eagerly memory is collected, unless GOGC says so, and bounds it by the container's limit, unless
+// GOMEMLIMIT does.
+func tuneMemory(log *slog.Logger) {
+	if was := debug.SetGCPercent(growth); was != goDefault {
+		debug.SetGCPercent(was)
+	}
+	_, err := memlimit.SetGoMemLimitWithOpts(memlimit.WithRatio(ofContainer), memlimit.WithProvider(memlimit.FromCgroup))
+	if err != nil && !errors.Is(err, memlimit.ErrNoLimit) && !errors.Is(err, memlimit.ErrNoCgroup) {
+		log.Warn("the container's memory limit is not known", "err", err)
+	}
+	log.Debug("memory", "limit_bytes", debug.SetMemoryLimit(-1))
+}
 
 const (
 	// quietFor is how long nobody must have come for a storm of connects to be over.

@@ -16,6 +16,7 @@ import (
 	"github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/node/auth"
 	"github.com/teloo/realtime-gateway/node/gossip"
+	"github.com/teloo/realtime-gateway/node/limits"
 	"github.com/teloo/realtime-gateway/presence"
 	"github.com/teloo/realtime-gateway/streams"
 )
@@ -46,6 +47,7 @@ type parts struct {
 	withdrawn *auth.Withdrawals
 	cluster   *adapter.Cluster
 	presence  *presence.Presence
+	limits    *limits.Limits
 	node      *node.Node
 	consumer  *streams.Consumer
 	router    *node.Router
@@ -139,9 +141,12 @@ func (p *parts) buildNode(_ context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if p.limits, err = limits.New(p.cfg.limitsConfig()); err != nil {
+		return err
+	}
 	p.node, err = node.New(p.cfg.nodeConfig(), node.Deps{
 		Adapter: p.cluster, Verifier: p.verifier, Revocations: p.revoked, Grants: p.grants, Policy: p.cfg.subscribePolicy(), Presence: p.presence,
-		Sessions: p.cluster, Budget: budget, Log: log,
+		Sessions: p.cluster, Budget: budget, Limits: p.limits, Log: log,
 	})
 	return err
 }

@@ -22,6 +22,7 @@ func (*serveCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	log := a.logger(cfg)
+	tuneMemory(log)
 	listener, err := listen(ctx, cfg.Host, cfg.Port)
 	if err != nil {
 		return fmt.Errorf("PORT: %w", err)

@@ -70,6 +70,14 @@ var variables = []variable{
 	{Name: "PING_TIMEOUT", Example: "20s", Doc: "How long it may take to answer. 1s to 5m."},
 	{Name: "MAX_PAYLOAD", Example: "100000", Doc: "Bytes of the largest message from a client. 1,024 to 16,777,216."},
 
+	{Name: "TRUSTED_PROXIES", Group: "Limits", Example: "10.0.0.5,10.1.0.0/16", Derived: "none", Doc: "Proxies in front of the nodes, as addresses, networks, `loopback` or `private`, comma-separated. Only their `X-Forwarded-For` is believed, up to the first address that is none of them; name no network that clients are in, too. Without it all who come through a proxy share its `HANDSHAKE_RATE`."},
+	{Name: "HANDSHAKE_RATE", Example: "50", Doc: "Handshakes a second that an address (IPv6: a /64) may begin at a node; 0: no limit. More are answered with 429 and `Retry-After`."},
+	{Name: "HANDSHAKE_BURST", Example: "500", Doc: "How many it may begin at once after a pause. 1 to 1,000,000."},
+	{Name: "MAX_SOCKETS_PER_USER", Example: "100", Doc: "Connections of one user at a node; 0: no limit. More are refused as `rate_limited`."},
+	{Name: "MAX_ROOMS_PER_SOCKET", Example: "256", Doc: "Solicitudes that a connection may be subscribed to, 1 to 10,000. More are refused as `too_many_rooms`."},
+	{Name: "EVENT_RATE", Example: "50", Doc: "Events a second that a connection may send; 0: no limit. More are not handled, but answered as `rate_limited`; who keeps sending over ten times as many is disconnected as `event_flood`."},
+	{Name: "EVENT_BURST", Example: "300", Doc: "How many it may send at once after a pause; no less than the solicitudes that a page shows, since it subscribes to all when it comes back. 1 to 1,000,000."},
+
 	{Name: "RECOVERY_WINDOW", Group: "Events", Example: "2m", Doc: "How long after the loss of its connection or node a client gets what it missed. The log is kept twice as long. 1s to 1h."},
 	{Name: "RECOVERY_MAX_EVENTS", Example: "10000", Doc: "Events that a returning client may have missed; with more it starts afresh. 1 to 50,000."},
 	{Name: "RING_MAX_ENTRIES", Example: "100000", Doc: "Entries of the log that a node holds in memory for returning clients; older ones are read from Redis. 100 to 10,000,000."},

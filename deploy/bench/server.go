@@ -193,6 +193,7 @@ func startPeer(ctx context.Context, p peer, tmp, redisAddr string, core int) (*p
 	env := append([]string{
 		"PORT=" + strconv.Itoa(port), "HOST=127.0.0.1", "REDIS_URL=redis://" + redisAddr, "JWT_SECRET_KEY=" + jwtSecret,
 		"GOMAXPROCS=1", "WS_MAX_CONNECTIONS=100000", "CONNECT_RATE=0", "LOG_LEVEL=warn", "NODE_NAME=bench",
+		"HANDSHAKE_RATE=0", "MAX_SOCKETS_PER_USER=0", "EVENT_RATE=0",
 	}, p.env...)
 	proc, err := start(core, p.dir, env, filepath.Join(tmp, p.name+".log"), p.command...)
 	if err != nil {

@@ -56,6 +56,28 @@ test('a bad token is refused with its code', { timeout: 60_000 }, async () => {
   });
 });
 
+test('too many handshakes of one address are refused, whatever it claims to be', { timeout: 60_000 }, async () => {
+  const env = { TRUSTED_PROXIES: 'loopback', HANDSHAKE_RATE: '1', HANDSHAKE_BURST: '3', MAX_SOCKETS_PER_USER: '1' };
+  await withCluster({ nodes: 1, proxy: true, env }, async (cluster) => {
+    const ask = (headers, url = cluster.url) => fetch(`${url}/socket.io/?EIO=4&transport=polling`, { headers });
+    const client = cluster.client({ user: 'u1', role: 'client', transports: WEBSOCKET });
+    await connectAll([client]);
+    assert.equal(await refusal(cluster, { user: 'u1', transports: WEBSOCKET }), 'rate_limited', 'one socket for one user');
+
+    const answers = [];
+    for (let i = 0; i < 6; i++) answers.push(await ask({ 'x-forwarded-for': `198.51.100.${i}`, origin: ORIGIN }));
+    const refused = answers.filter((a) => a.status === 429);
+    assert.ok(refused.length >= 3, `statuses ${answers.map((a) => a.status)}`);
+    assert.equal(refused[0].headers.get('retry-after'), '1');
+    assert.equal(refused[0].headers.get('access-control-allow-origin'), ORIGIN);
+    assert.equal((await refused[0].json()).code, 'rate_limited');
+
+    const direct = await ask({ 'x-forwarded-for': '203.0.113.7' }, cluster.nodes[0].url);
+    assert.equal(direct.status, 200, 'another address, as a trusted proxy says');
+    assert.ok(client.socket.connected, 'who is connected stays so');
+  });
+});
+
 function tampered() {
   const [head, , signature] = token('u1', 'client').split('.');
   return [head, Buffer.from(JSON.stringify(claims({ role: 'admin' }))).toString('base64url'), signature].join('.');

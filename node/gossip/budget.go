@@ -91,6 +91,27 @@ func (b *Budget) Wait(ctx context.Context) error {
 	return nil
 }
 
+// Ready reports, without taking a turn, whether Wait would give one now; if not, when it is worth another try.
+func (b *Budget) Ready() (retryAfter time.Duration, ok bool) {
+	if b.cfg.PerSecond == 0 {
+		return 0, true
+	}
+	b.share()
+	wait := b.turns(1 - b.limiter.Tokens())
+	if wait > b.cfg.MaxWait {
+		return wait - b.cfg.MaxWait, false
+	}
+	if waiting := b.waiting.Load(); waiting >= int64(b.cfg.MaxWaiters) {
+		return b.turns(1), false
+	}
+	return 0, true
+}
+
+// turns is how long that many turns take on this node.
+func (b *Budget) turns(n float64) time.Duration {
+	return time.Duration(n / float64(b.limiter.Limit()) * float64(time.Second))
+}
+
 // share sets the limiter to this node's part.
 func (b *Budget) share() {
 	nodes := max(b.live(), 1)

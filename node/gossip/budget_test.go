@@ -114,11 +114,59 @@ func TestBudgetGivesTurnsBack(t *testing.T) {
 	})
 }
 
+func TestBudgetReadyAgreesWithWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var live atomic.Int64
+		live.Store(3)
+		b := newBudget(t, &live, func(c *BudgetConfig) { c.MaxWait = time.Second })
+		var all sync.WaitGroup
+		defer all.Wait()
+		taken := 0
+		for {
+			for range 1000 {
+				b.Ready()
+			}
+			if _, ok := b.Ready(); !ok {
+				break
+			}
+			taken++
+			all.Go(func() { require.NoError(t, b.Wait(t.Context()), "who was told to come gets a turn") })
+			synctest.Wait()
+		}
+		require.InDelta(t, 32, taken, 3, "asking takes nothing")
+		require.ErrorIs(t, b.Wait(t.Context()), ErrBudgetExhausted)
+		retryAfter, _ := b.Ready()
+		require.InDelta(t, time.Second/30, retryAfter, float64(time.Second/30))
+		time.Sleep(retryAfter + time.Millisecond)
+		_, ok := b.Ready()
+		require.True(t, ok, "the time it told was right")
+	})
+}
+
+func TestBudgetReadyBoundsWaiters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var live atomic.Int64
+		b := newBudget(t, &live, func(c *BudgetConfig) { c.PerSecond, c.MaxWaiters, c.MaxWait = 2, 1, time.Minute })
+		require.NoError(t, b.Wait(t.Context()))
+		var all sync.WaitGroup
+		all.Go(func() { require.NoError(t, b.Wait(t.Context())) })
+		synctest.Wait()
+		retryAfter, ok := b.Ready()
+		require.False(t, ok)
+		require.Equal(t, 500*time.Millisecond, retryAfter)
+		all.Wait()
+		_, ok = b.Ready()
+		require.True(t, ok)
+	})
+}
+
 func TestBudgetUnlimited(t *testing.T) {
 	var live atomic.Int64
 	b := newBudget(t, &live, func(c *BudgetConfig) { c.PerSecond = 0 })
 	for range 10_000 {
 		require.NoError(t, b.Wait(t.Context()))
+		_, ok := b.Ready()
+		require.True(t, ok)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

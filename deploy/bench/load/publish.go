@@ -18,6 +18,8 @@ type Event struct {
 	Data []byte
 	// Rooms replace the routing table; nil: they do not.
 	Rooms []string
+	// ID is the idempotency key, as the Core API gives each event one; empty: none.
+	ID string
 }
 
 // Publisher writes events to the stream, in order. It may not keep them.
@@ -57,7 +59,10 @@ func (p *RedisPublisher) Publish(ctx context.Context, events []Event) error {
 	for _, e := range events {
 		fields := 7
 		if e.Rooms != nil {
-			fields = 9
+			fields += 2
+		}
+		if e.ID != "" {
+			fields += 2
 		}
 		p.out = append(strconv.AppendInt(append(p.out, '*'), int64(fields), 10), "\r\n$4\r\nXADD\r\n"...)
 		p.out = bulk(p.out, p.stream)
@@ -72,6 +77,10 @@ func (p *RedisPublisher) Publish(ctx context.Context, events []Event) error {
 				return err
 			}
 			p.out = bulk(p.out, rooms)
+		}
+		if e.ID != "" {
+			p.out = append(p.out, "$8\r\nevent_id\r\n"...)
+			p.out = bulk(p.out, e.ID)
 		}
 	}
 	if _, err := p.conn.Write(p.out); err != nil {
@@ -120,14 +129,17 @@ const writeTimeout = 10 * time.Second
 type Writer struct {
 	pub    Publisher
 	target Target
+	run    string // begins the events' ids
 	batch  []Event
 	n      uint64
 	// OnWritten, if not nil, is told after each batch how many events have been written.
 	OnWritten func(total uint64)
 }
 
-// NewWriter makes a writer of target's events.
-func NewWriter(pub Publisher, target Target) *Writer { return &Writer{pub: pub, target: target} }
+// NewWriter makes a writer of target's events, each with an id of its own.
+func NewWriter(pub Publisher, target Target) *Writer {
+	return &Writer{pub: pub, target: target, run: strconv.FormatInt(time.Now().UnixNano(), 36) + "-"}
+}
 
 // Written is the number of events written so far.
 func (w *Writer) Written() uint64 { return w.n }
@@ -137,7 +149,9 @@ func (w *Writer) write(ctx context.Context, n int) error {
 		size := min(n, maxBatch)
 		w.batch = w.batch[:0]
 		for range size {
-			w.batch = append(w.batch, w.target(w.n, time.Now()))
+			e := w.target(w.n, time.Now())
+			e.ID = w.run + strconv.FormatUint(w.n, 10)
+			w.batch = append(w.batch, e)
 			w.n++
 		}
 		one, cancel := context.WithTimeout(ctx, writeTimeout)

@@ -21,13 +21,13 @@ func TestRedisPublisherWritesAsTheContractSays(t *testing.T) {
 	defer p.Close()
 	require.NoError(t, p.Publish(ctx, []Event{
 		{Name: "notificacion_a", Data: []byte(`{"user_id":"u"}`)},
-		{Name: "notificacion_b", Data: []byte(`{}`), Rooms: []string{`a"b`}},
+		{Name: "notificacion_b", Data: []byte(`{}`), Rooms: []string{`a"b`}, ID: "b-1"},
 	}))
 	got, err := server.Client().XRange(ctx, "{teloo}:events", "-", "+").Result()
 	require.NoError(t, err)
 	require.Len(t, got, 2)
 	require.Equal(t, map[string]any{"event": "notificacion_a", "data": `{"user_id":"u"}`}, got[0].Values)
-	require.Equal(t, map[string]any{"event": "notificacion_b", "data": `{}`, "rooms": `["a\"b"]`}, got[1].Values)
+	require.Equal(t, map[string]any{"event": "notificacion_b", "data": `{}`, "rooms": `["a\"b"]`, "event_id": "b-1"}, got[1].Values)
 }
 
 func TestRedisPublisherTellsOfARefusal(t *testing.T) {
@@ -44,11 +44,21 @@ func TestRedisPublisherTellsOfARefusal(t *testing.T) {
 type sink struct {
 	n        atomic.Uint64
 	most     int
+	ids      map[string]bool // owned by the writer's goroutine
 	progress chan struct{}
 }
 
 func (s *sink) Publish(_ context.Context, events []Event) error {
 	s.most = max(s.most, len(events))
+	for _, e := range events {
+		if s.ids[e.ID] {
+			return errors.New("an id twice: " + e.ID)
+		}
+		if s.ids == nil {
+			s.ids = make(map[string]bool)
+		}
+		s.ids[e.ID] = true
+	}
 	s.n.Add(uint64(len(events)))
 	select {
 	case s.progress <- struct{}{}:

@@ -122,6 +122,8 @@ func (c *cluster) environment(n *gateway, redisAddr, seeds string) []string {
 		"NODE_NAME=" + n.name, "CLUSTER_BIND=" + loopback(n.gossip), "CLUSTER_ADVERTISE=" + loopback(n.heard),
 		"CLUSTER_SEEDS=" + seeds, "CLUSTER_SECRET=ledger-harness-secret-32-bytes-xx", "DRAIN_TIMEOUT=5s",
 		"SHUTDOWN_TIMEOUT=20s",
+		// All clients have one address, and few users.
+		"HANDSHAKE_RATE=0", "MAX_SOCKETS_PER_USER=0", "EVENT_RATE=0",
 	}
 }
 

@@ -88,6 +88,10 @@ export class Cluster {
       CLUSTER_SEEDS: this.nodes.map((n) => `127.0.0.1:${n.gossip}`).join(','),
       CLUSTER_SECRET: 'end-to-end-cluster-secret-32byte',
       CORS_ORIGINS: ORIGIN,
+      // All clients of a test have one address, and some send as fast as they can.
+      HANDSHAKE_RATE: '0',
+      MAX_SOCKETS_PER_USER: '0',
+      EVENT_RATE: '0',
       ...this.env,
       ...env,
     });

@@ -160,10 +160,17 @@ func consume(ctx context.Context, rdb, blocking *redis.Client, node *centrifuge.
 		if err != nil {
 			return err
 		}
-		ids := make([]string, 0, len(streams[0].Messages))
-		for _, m := range streams[0].Messages {
-			if err := relay(node, m.Values); err != nil {
-				log.Println(m.ID, err)
+		messages := streams[0].Messages
+		repeated, err := seen(ctx, rdb, messages)
+		if err != nil {
+			return err
+		}
+		ids := make([]string, 0, len(messages))
+		for i, m := range messages {
+			if !repeated[i] {
+				if err := relay(node, m.Values); err != nil {
+					log.Println(m.ID, err)
+				}
 			}
 			ids = append(ids, m.ID)
 		}
@@ -171,6 +178,25 @@ func consume(ctx context.Context, rdb, blocking *redis.Client, node *centrifuge.
 			return err
 		}
 	}
+}
+
+// seen tells, in one round trip, which entries' event_id was seen in another one.
+func seen(ctx context.Context, rdb *redis.Client, messages []redis.XMessage) ([]bool, error) {
+	pipe := rdb.Pipeline()
+	got := make([]*redis.StatusCmd, len(messages))
+	for i, m := range messages {
+		if id, _ := m.Values["event_id"].(string); id != "" {
+			got[i] = pipe.SetArgs(ctx, "{teloo}:seen:"+id, m.ID, redis.SetArgs{Mode: "NX", Get: true, TTL: 10 * time.Minute})
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, err
+	}
+	repeated := make([]bool, len(messages))
+	for i, set := range got {
+		repeated[i] = set != nil && set.Val() != "" && set.Val() != messages[i].ID
+	}
+	return repeated, nil
 }
 
 func relay(node *centrifuge.Node, values map[string]any) error {

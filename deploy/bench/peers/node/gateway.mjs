@@ -94,6 +94,15 @@ function relay(fields) {
   if (rooms.length > 0) io.to(rooms).emit(entry.event, data);
 }
 
+// fresh leaves out the entries whose event_id was seen in another one, in one round trip.
+async function fresh(messages) {
+  const seen = await Promise.all(
+    messages.map(({ id, message: { event_id } }) =>
+      event_id ? redis.set(`${prefix}:seen:${event_id}`, id, { condition: "NX", GET: true, expiration: { type: "PX", value: 600_000 } }) : null),
+  );
+  return messages.filter(({ id }, i) => seen[i] === null || seen[i] === id);
+}
+
 async function consume() {
   await redis.xGroupCreate(events, "gateway", "0", { MKSTREAM: true }).catch((err) => {
     if (!err.message.startsWith("BUSYGROUP")) throw err;
@@ -101,16 +110,15 @@ async function consume() {
   for (;;) {
     const streams = await blocking.xReadGroup("gateway", "node", { key: events, id: ">" }, { COUNT: 256, BLOCK: 2000 });
     if (!streams) continue;
-    const ids = [];
-    for (const { id, message } of streams[0].messages) {
+    const { messages } = streams[0];
+    for (const { id, message } of await fresh(messages)) {
       try {
         relay(message);
       } catch (err) {
         console.error(id, err);
       }
-      ids.push(id);
     }
-    redis.xAck(events, "gateway", ids).catch((err) => console.error(err));
+    redis.xAck(events, "gateway", messages.map(({ id }) => id)).catch((err) => console.error(err));
   }
 }
 
