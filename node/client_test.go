@@ -279,3 +279,33 @@ func (r *rig) eventually(what string, holds func() bool) {
 	r.t.Helper()
 	require.Eventually(r.t, holds, deadline, 5*time.Millisecond, what)
 }
+
+// roles counts the memberships of the user "c" in room, by role.
+func (l *ledger) roles(room string) map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	roles := map[string]int{}
+	for m, count := range l.members {
+		if m.Room == room && m.User == "c" && count != 0 {
+			roles[m.Role] += count
+		}
+	}
+	return roles
+}
+
+// empty reports whether nobody is counted.
+func (l *ledger) empty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, count := range l.users {
+		if count != 0 {
+			return false
+		}
+	}
+	for _, count := range l.members {
+		if count != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -69,6 +69,7 @@ func (n *Node) listen(s *socket.Socket, sess *session) {
 		})
 	}
 	on("ping", func(_ []any, ack socket.Ack) { n.pong(s, ack) })
+	on("refresh_token", func(args []any, ack socket.Ack) { n.refresh(s, sess, args, ack) })
 	on("subscribe_solicitud", func(args []any, ack socket.Ack) {
 		room, err := n.subscribe(s, sess, args)
 		if err != nil {
@@ -163,6 +164,7 @@ func (n *Node) subscribe(s *socket.Socket, sess *session, args []any) (string, e
 	if err != nil {
 		return "", err
 	}
+	seen := n.withdrawals.Load()
 	if err := n.mayRead(sess, solicitud); err != nil {
 		return "", err
 	}
@@ -171,7 +173,14 @@ func (n *Node) subscribe(s *socket.Socket, sess *session, args []any) (string, e
 		return "", err
 	}
 	s.Join(socket.Room(room))
-	return room, nil
+	if n.withdrawals.Load() == seen {
+		return room, nil
+	}
+	if err := n.mayRead(sess, solicitud); err != nil { // Withdrawn may not have seen the socket in the room
+		n.leave(s, sess, room)
+		return "", err
+	}
+	return room, sess.enter(n.deps.Presence, room, n.cfg.MaxRooms) // or it has, and the grant was given again
 }
 
 func (n *Node) unsubscribe(s *socket.Socket, sess *session, args []any) (string, error) {
@@ -193,7 +202,7 @@ func (n *Node) leave(s *socket.Socket, sess *session, room string) {
 func (n *Node) mayRead(sess *session, solicitud string) error {
 	ctx, cancel := context.WithTimeout(n.ctx, grantTimeout)
 	defer cancel()
-	allowed, err := n.deps.Policy.MaySubscribe(ctx, sess.identity, solicitud, n.deps.Grants)
+	allowed, err := n.deps.Policy.MaySubscribe(ctx, sess.who(), solicitud, n.deps.Grants)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", errUnavailable, err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/teloo/realtime-gateway/node/auth"
 	"github.com/teloo/realtime-gateway/node/engine"
@@ -46,7 +47,7 @@ type Revocations interface {
 	Check(id auth.Identity) error
 }
 
-// Deps are the parts that a Node works with; all but Limits are required.
+// Deps are the parts that a Node works with; all but Limits and Now are required.
 type Deps struct {
 	Adapter     socket.AdapterConstructor
 	Verifier    Verifier
@@ -59,6 +60,8 @@ type Deps struct {
 	// Limits bound what an address, a user and a socket may ask of this node; nil: nothing does.
 	Limits *limits.Limits
 	Log    *slog.Logger
+	// Now is the clock by which tokens expire; nil: time.Now.
+	Now func() time.Time
 }
 
 // Stats are a node's counters since its start and its current connections.
@@ -70,6 +73,8 @@ type Stats struct {
 	Dismissed uint64
 	// Revoked counts sockets that were closed because their token was revoked.
 	Revoked uint64
+	// Expired counts sockets that were closed because their token expired.
+	Expired uint64
 	Panics  uint64
 }
 
@@ -97,6 +102,12 @@ type Node struct {
 	dismissed atomic.Uint64
 	revoked   atomic.Uint64
 	panics    atomic.Uint64
+
+	now      func() time.Time
+	expiries expiries
+	expired  atomic.Uint64
+	// withdrawals counts the calls of Withdrawn.
+	withdrawals atomic.Uint64
 }
 
 // New makes a node; it serves while Run runs.
@@ -111,7 +122,10 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	if err := taskqueue.Check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node")}
+	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node"), now: deps.Now}
+	if n.now == nil {
+		n.now = time.Now
+	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var err error
 	if n.engine, err = newEngine(cfg, deps.Log); err != nil {
@@ -125,8 +139,13 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	return n, nil
 }
 
-// Run carries the connections until ctx ends, and then ends those that are left.
-func (n *Node) Run(ctx context.Context) error { return n.engine.Run(ctx) }
+// Run carries the connections, and follows their tokens' expiry, until ctx ends, and then ends those that are left.
+func (n *Node) Run(ctx context.Context) error {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return n.engine.Run(ctx) })
+	both.Go(func() error { return n.runExpiries(ctx) })
+	return both.Wait()
+}
 
 // Handler serves Config.Path; without Run it refuses. What it refuses because of draining or limits costs next to
 // nothing.
@@ -148,6 +167,7 @@ func (n *Node) Stats() Stats {
 		Refused:     n.refused.Load(),
 		Dismissed:   n.dismissed.Load(),
 		Revoked:     n.revoked.Load(),
+		Expired:     n.expired.Load(),
 		Panics:      n.panics.Load(),
 	}
 }

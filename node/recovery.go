@@ -8,6 +8,8 @@ import (
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/teloo/realtime-gateway/node/auth"
 )
 
 // Hello makes the first event of a connected socket.
@@ -57,7 +59,8 @@ func (n *Node) goOn(ctx context.Context, sess *session) error {
 		sess.recovery.Discard(ctx)
 		return errOtherUser
 	}
-	if sess.earlier, err = n.regrant(ctx, sess, rooms); err != nil {
+	sess.seen = n.withdrawals.Load()
+	if sess.earlier, err = n.regrant(ctx, sess.identity, rooms); err != nil {
 		return errors.Join(errRetry, err)
 	}
 	if err := sess.recovery.Take(ctx); err != nil {
@@ -69,14 +72,14 @@ func (n *Node) goOn(ctx context.Context, sess *session) error {
 // grantsAtOnce is how many rooms of one connect are looked up at the same time.
 const grantsAtOnce = 32
 
-// regrant returns those of the rooms that the session may be in.
-func (n *Node) regrant(ctx context.Context, sess *session, rooms []string) ([]string, error) {
+// regrant returns those of the rooms that the token's bearer may be in.
+func (n *Node) regrant(ctx context.Context, id auth.Identity, rooms []string) ([]string, error) {
 	granted := make([]bool, len(rooms))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(grantsAtOnce)
 	for i, room := range rooms {
 		group.Go(func() (err error) {
-			granted[i], err = n.stillGranted(ctx, sess, room)
+			granted[i], err = n.stillGranted(ctx, id, room)
 			return err
 		})
 	}
@@ -94,11 +97,11 @@ func (n *Node) regrant(ctx context.Context, sess *session, rooms []string) ([]st
 
 // stillGranted decides on a room that a session was in. The rooms of user and role follow from the token; a solicitud's
 // is subject to the policy; what else there is, a server has put the socket into.
-func (n *Node) stillGranted(ctx context.Context, sess *session, room string) (bool, error) {
+func (n *Node) stillGranted(ctx context.Context, id auth.Identity, room string) (bool, error) {
 	solicitud, is := strings.CutPrefix(room, SolicitudRoom(""))
 	switch {
 	case is && solicitud != "":
-		return n.deps.Policy.MaySubscribe(ctx, sess.identity, solicitud, n.deps.Grants)
+		return n.deps.Policy.MaySubscribe(ctx, id, solicitud, n.deps.Grants)
 	case strings.HasPrefix(room, UserRoom("")), slices.Contains([]string{RoleAdmin, RoleAdvisor, RoleClient}, room):
 		return false, nil
 	}
@@ -108,7 +111,8 @@ func (n *Node) stillGranted(ctx context.Context, sess *session, room string) (bo
 // start serves a connected socket: with its earlier session, or a fresh one.
 func (n *Node) start(s *socket.Socket, sess *session) error {
 	recovers := sess.recovery != nil
-	rooms := []string{sess.identity.Role, UserRoom(sess.identity.User)}
+	id := sess.who()
+	rooms := []string{id.Role, UserRoom(id.User)}
 	for _, room := range sess.earlier {
 		if strings.HasPrefix(room, SolicitudRoom("")) {
 			if err := sess.enter(n.deps.Presence, room, n.cfg.MaxRooms); err != nil {
@@ -120,13 +124,19 @@ func (n *Node) start(s *socket.Socket, sess *session) error {
 	}
 	hello := func() (string, any) {
 		return "connected", connectedEvent{
-			UserID: sess.identity.User, Role: sess.identity.Role, Rooms: rooms, Node: n.cfg.Name, Recovered: recovers,
+			UserID: id.User, Role: id.Role, Rooms: rooms, Node: n.cfg.Name, Recovered: recovers,
 		}
 	}
-	recovery := sess.recovery
+	recovery, earlier := sess.recovery, sess.earlier
 	sess.recovery, sess.earlier = nil, nil
 	if recovery == nil {
-		return n.deps.Sessions.Open(s, sess.identity.User, rooms, hello)
+		return n.deps.Sessions.Open(s, id.User, rooms, hello)
 	}
-	return recovery.Resume(s, rooms, hello)
+	if err := recovery.Resume(s, rooms, hello); err != nil {
+		return err
+	}
+	if n.withdrawals.Load() == sess.seen {
+		return nil
+	}
+	return n.recheck(n.ctx, s, sess, earlier) // Withdrawn may not have seen it in its rooms
 }

@@ -86,6 +86,7 @@ type earlier struct {
 	user                           string
 	rooms                          []string
 	sessionErr, takeErr, resumeErr error
+	resuming                       func() // if not nil, called before it resumes
 }
 
 func (e *earlier) Session() (user string, rooms []string, err error) {
@@ -103,6 +104,9 @@ func (e *earlier) Resume(s *socket.Socket, rooms []string, hello Hello) error {
 	e.note("resume " + strings.Join(rooms, " "))
 	if e.resumeErr != nil {
 		return e.resumeErr
+	}
+	if e.resuming != nil {
+		e.resuming()
 	}
 	return greet(s, rooms, hello, "7-0")
 }

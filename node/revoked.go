@@ -29,7 +29,7 @@ func (n *Node) CloseRevoked() {
 }
 
 func (n *Node) closeIfRevoked(s *socket.Socket, sess *session) {
-	if !errors.Is(n.deps.Revocations.Check(sess.identity), auth.ErrTokenRevoked) {
+	if !errors.Is(n.deps.Revocations.Check(sess.who()), auth.ErrTokenRevoked) {
 		return
 	}
 	n.revoked.Add(1)

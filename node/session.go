@@ -17,13 +17,18 @@ import (
 
 // session is what the node keeps for one connected socket.
 type session struct {
+	// identity is what the token says. Guarded by mu once the socket is there: a client may renew its token.
 	identity auth.Identity
+	// expiry is its place among those whose tokens will expire.
+	expiry expiry
 	// seat is the socket's; release gives it back.
 	seat    *seat
 	release func()
 	// recovery is the earlier session that goes on, nil if none does; earlier are its rooms that were granted again.
 	recovery Recovery
 	earlier  []string
+	// seen is the number of withdrawals that there had been when earlier was granted.
+	seen uint64
 
 	// unsaved counts requests that wait for the session to be written.
 	unsaved atomic.Int32
@@ -31,6 +36,8 @@ type session struct {
 	mu sync.Mutex
 	// ended is set when the socket has gone; nothing joins after it. Guarded by mu.
 	ended bool
+	// expired is set when the token has, and the socket is being closed. Guarded by mu.
+	expired bool
 	// gone ends when ended is set; nil until somebody asks for it. Guarded by mu.
 	gone    context.Context //nolint:containedctx // it stands for the socket's life
 	goneNow context.CancelFunc
@@ -40,10 +47,18 @@ type session struct {
 
 // MarshalJSON is what other nodes see of a socket in fetchSockets: whom it belongs to, nothing else.
 func (s *session) MarshalJSON() ([]byte, error) {
+	id := s.who()
 	return json.Marshal(struct {
 		UserID string `json:"user_id"`
 		Role   string `json:"role"`
-	}{s.identity.User, s.identity.Role})
+	}{id.User, id.Role})
+}
+
+// who is what the session's present token says.
+func (s *session) who() auth.Identity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.identity
 }
 
 // connectedEvent is the payload of `connected`.
@@ -69,7 +84,8 @@ func (n *Node) onConnection(args ...any) {
 	defer begun(s)
 	n.open.Add(1)
 	n.connects.Add(1)
-	n.deps.Presence.Connect(sess.identity.User, sess.identity.Role)
+	id := sess.who()
+	n.deps.Presence.Connect(id.User, id.Role)
 	end := sync.OnceFunc(func() { n.onEnd(s, sess) })
 	_ = s.On("disconnect", func(reason ...any) {
 		if len(reason) > 0 && reason[0] == "client namespace disconnect" {
@@ -84,6 +100,7 @@ func (n *Node) onConnection(args ...any) {
 		n.log.Debug("connected socket not served", "err", err)
 		closeTransport(s)
 	}
+	n.begin(s, sess)
 	n.closeIfRevoked(s, sess) // CloseRevoked may not have seen it
 	// A transport that closed while the library was still announcing the socket is never reported to it.
 	if !s.Connected() || !transportOpen(s) {
@@ -97,7 +114,9 @@ func (n *Node) onConnection(args ...any) {
 // open outside MaxConnections, for there is no other namespace; so it is closed too.
 func (n *Node) onEnd(s *socket.Socket, sess *session) {
 	sess.leaveAll(n.deps.Presence)
-	n.deps.Presence.Disconnect(sess.identity.User, sess.identity.Role)
+	n.expiries.drop(sess)
+	id := sess.who() // which does not change any more
+	n.deps.Presence.Disconnect(id.User, id.Role)
 	n.open.Add(-1)
 	sess.release()
 	if transportOpen(s) {
@@ -105,9 +124,19 @@ func (n *Node) onEnd(s *socket.Socket, sess *session) {
 	}
 }
 
-func (s *session) member(room string) presence.Member {
-	return presence.Member{Room: room, User: s.identity.User, Role: s.identity.Role}
+// begin has the token's expiry followed, behind the greeting.
+func (n *Node) begin(s *socket.Socket, sess *session) {
+	sess.mu.Lock()
+	defer sess.mu.Unlock()
+	n.follow(s, sess)
 }
+
+func memberOf(room string, id auth.Identity) presence.Member {
+	return presence.Member{Room: room, User: id.User, Role: id.Role}
+}
+
+// member is for holders of mu.
+func (s *session) member(room string) presence.Member { return memberOf(room, s.identity) }
 
 // enter records that the socket is in room, here and in p, which is told under the lock so that leaveAll cannot come
 // in between. It fails when the socket has limit rooms.
@@ -146,14 +175,16 @@ func (s *session) confirmed(room string) bool {
 	return s.solicitudes[room]
 }
 
-// exit forgets room, if the socket was in it.
-func (s *session) exit(p Presence, room string) {
+// exit forgets room, and reports whether the socket was in it.
+func (s *session) exit(p Presence, room string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, in := s.solicitudes[room]; in {
+	_, in := s.solicitudes[room]
+	if in {
 		delete(s.solicitudes, room)
 		p.Leave(s.member(room))
 	}
+	return in
 }
 
 // leaveAll ends the session: it leaves its rooms and enters none any more.

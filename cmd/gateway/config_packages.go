@@ -112,6 +112,12 @@ func (c Config) revocationsConfig() auth.RevocationsConfig {
 	return r
 }
 
+func (c Config) withdrawalsConfig() auth.WithdrawalsConfig {
+	w := auth.DefaultWithdrawalsConfig()
+	w.Prefix = c.RedisPrefix
+	return w
+}
+
 func (c Config) subscribePolicy() auth.Policy {
 	p := make(auth.Policy, len(c.SubscribePolicy))
 	for role, access := range c.SubscribePolicy {
@@ -135,6 +141,7 @@ func (c Config) nodeConfig() node.Config {
 	n.MaxPayload = int64(c.MaxPayload)
 	n.Origins = c.CORSOrigins
 	n.DrainTimeout = c.DrainTimeout
+	n.TokenLeeway = c.authConfig().Leeway
 	return n
 }
 

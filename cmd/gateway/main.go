@@ -28,14 +28,17 @@ const (
 type cli struct {
 	EnvFile string `default:".env" help:"File of variables for those that the environment does not set; missing is fine." name:"env-file" placeholder:"FILE"`
 
-	Serve   serveCmd   `cmd:"" help:"Run a node of the cluster."`
-	Dev     devCmd     `cmd:"" help:"Run a demonstration on this machine: no Redis, no configuration."`
-	Token   tokenCmd   `cmd:"" help:"Sign a token for a client."`
-	Publish publishCmd `cmd:"" help:"Write events to the event stream, as the Core API does."`
-	Bench   benchCmd   `cmd:"" help:"Load a running cluster with clients and events, and show latency and losses."`
-	Config  configCmd  `cmd:"" help:"Show the configuration in effect, and every fault of it."`
-	Explain explainCmd `cmd:"" help:"Show which rooms an event goes to, or the routing table."`
-	Version versionCmd `cmd:"" help:"Show the version."`
+	Serve    serveCmd    `cmd:"" help:"Run a node of the cluster."`
+	Dev      devCmd      `cmd:"" help:"Run a demonstration on this machine: no Redis, no configuration."`
+	Token    tokenCmd    `cmd:"" help:"Sign a token for a client."`
+	Revoke   revokeCmd   `cmd:"" help:"Revoke a token, or all that a user had."`
+	Grant    grantCmd    `cmd:"" help:"Let a user into a solicitud's room."`
+	Withdraw withdrawCmd `cmd:"" help:"Withdraw a user's grant for a solicitud's room."`
+	Publish  publishCmd  `cmd:"" help:"Write events to the event stream, as the Core API does."`
+	Bench    benchCmd    `cmd:"" help:"Load a running cluster with clients and events, and show latency and losses."`
+	Config   configCmd   `cmd:"" help:"Show the configuration in effect, and every fault of it."`
+	Explain  explainCmd  `cmd:"" help:"Show which rooms an event goes to, or the routing table."`
+	Version  versionCmd  `cmd:"" help:"Show the version."`
 }
 
 // app is what a command may use of the process. Tests give their own.

@@ -40,18 +40,19 @@ type parts struct {
 	// commands runs commands and subscriptions; events and entries wait in blocking reads of the two streams.
 	commands, events, entries redis.UniversalClient
 
-	gossip   *gossip.Gossip // nil: a cluster without gossip
-	verifier *auth.Verifier
-	revoked  *auth.Revocations
-	grants   *auth.Grants
-	cluster  *adapter.Cluster
-	presence *presence.Presence
-	limits   *limits.Limits
-	node     *node.Node
-	consumer *streams.Consumer
-	router   *node.Router
-	redisUp  atomic.Bool
-	stopping atomic.Bool
+	gossip    *gossip.Gossip // nil: a cluster without gossip
+	verifier  *auth.Verifier
+	revoked   *auth.Revocations
+	grants    *auth.Grants
+	withdrawn *auth.Withdrawals
+	cluster   *adapter.Cluster
+	presence  *presence.Presence
+	limits    *limits.Limits
+	node      *node.Node
+	consumer  *streams.Consumer
+	router    *node.Router
+	redisUp   atomic.Bool
+	stopping  atomic.Bool
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.
@@ -104,7 +105,13 @@ func (p *parts) buildVerifier(ctx context.Context, log *slog.Logger) (err error)
 	}
 	cfg := p.cfg.revocationsConfig()
 	cfg.OnChange = func() { p.node.CloseRevoked() }
-	p.revoked, err = auth.NewRevocations(cfg, p.commands, log)
+	if p.revoked, err = auth.NewRevocations(cfg, p.commands, log); err != nil {
+		return err
+	}
+	p.grants = auth.NewGrants(p.commands, p.cfg.RedisPrefix, log)
+	withdrawals := p.cfg.withdrawalsConfig()
+	withdrawals.OnWithdrawn = func(ctx context.Context, list []auth.Withdrawal) error { return p.node.Withdrawn(ctx, list) }
+	p.withdrawn, err = auth.NewWithdrawals(withdrawals, p.commands, log)
 	return err
 }
 
@@ -137,7 +144,6 @@ func (p *parts) buildNode(_ context.Context, log *slog.Logger) error {
 	if p.limits, err = limits.New(p.cfg.limitsConfig()); err != nil {
 		return err
 	}
-	p.grants = auth.NewGrants(p.commands, p.cfg.RedisPrefix, log)
 	p.node, err = node.New(p.cfg.nodeConfig(), node.Deps{
 		Adapter: p.cluster, Verifier: p.verifier, Revocations: p.revoked, Grants: p.grants, Policy: p.cfg.subscribePolicy(), Presence: p.presence,
 		Sessions: p.cluster, Budget: budget, Limits: p.limits, Log: log,
@@ -195,10 +201,10 @@ func (p *parts) announce(joined bool, m presence.Member) []string {
 	return entry
 }
 
-// runAccess keeps what decides on access fresh: keys, revocations and grants.
+// runAccess keeps what decides on access fresh: keys, revocations, and grants that expire or are withdrawn.
 func (p *parts) runAccess(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{p.verifier.Run, p.revoked.Run, p.grants.Run} {
+	for _, run := range []func(context.Context) error{p.verifier.Run, p.revoked.Run, p.grants.Run, p.withdrawn.Run} {
 		all.Go(func() error { return run(ctx) })
 	}
 	return all.Wait()
