@@ -55,7 +55,7 @@ func (n *Node) refresh(s *socket.Socket, sess *session, args []any, ack socket.A
 		return
 	}
 	// The client may rely on its new rooms, so they have to outlive this node.
-	n.whenSaved(s, func(err error) {
+	n.whenSaved(s, sess, func(err error) {
 		if err != nil {
 			err = errors.Join(errUnavailable, err)
 		}

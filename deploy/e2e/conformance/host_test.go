@@ -11,6 +11,8 @@ import (
 	"github.com/zishang520/socket.io/servers/engine/v3"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 	"github.com/zishang520/socket.io/v3/pkg/types"
+
+	"github.com/teloo/realtime-gateway/node/taskqueue"
 )
 
 // host is the contract's server in this process: an engine that echoes, and another one under a Socket.IO server.
@@ -40,7 +42,7 @@ func newHost(set setup) *host {
 	h.mux.HandleFunc("GET /seen/sessions", func(w http.ResponseWriter, _ *http.Request) { answer(w, h.openSessions()) })
 	h.mux.HandleFunc("POST /kick/{tag}", func(_ http.ResponseWriter, r *http.Request) {
 		for _, s := range h.socketsOf(r.PathValue("tag")) {
-			s.Enqueue(func() { s.Disconnect(true) }) // on its queue: two that end a socket at once are not told apart
+			taskqueue.Enqueue(s, func() { s.Disconnect(true) }) // on its queue: two that end a socket at once are not told apart
 		}
 	})
 	return h
@@ -173,7 +175,7 @@ func waitForQueue(s *socket.Socket) {
 	session.OnClosing(func(done func()) {
 		once := sync.OnceFunc(done)
 		_ = s.Once("disconnect", func(...any) { once() }) // its queue takes no more then
-		s.Enqueue(func() { s.Enqueue(once) })             // an event passes the queue twice
+		taskqueue.Enqueue(s, func() { s.Enqueue(once) })  // an event passes the queue twice
 		if !s.Connected() {
 			once()
 		}

@@ -57,13 +57,19 @@ func (h *host) serveOurs(t *testing.T) {
 	h.echo(raw, raw)
 	bound := h.newOurs(t)
 	io := h.newSocketServer()
-	// As the gateway does: what follows a CONNECT waits until that has been decided.
+	// As the gateway does: what follows a CONNECT waits until that has been decided, and tasks have a goroutine only while
+	// there are some.
 	io.Use(func(s *socket.Socket, next func(*socket.ExtendedError)) {
-		taskqueue.Trim(s)
+		taskqueue.Take(s, func(fault any) { t.Error("a task panicked:", fault) })
 		s.Conn().(*engine.Session).Hold()
 		next(nil)
+		taskqueue.Run(s)
 	})
-	_ = io.On("connection", func(args ...any) { args[0].(*socket.Socket).Conn().(*engine.Session).Release() })
+	_ = io.On("connection", func(args ...any) {
+		s := args[0].(*socket.Socket)
+		_ = s.Conn().On("data", func(...any) { taskqueue.Run(s) })
+		s.Conn().(*engine.Session).Release()
+	})
 	h.bind(bound, bound, io)
 	h.stops = append([]func(){func() { io.Close(nil) }}, h.stops...)
 }
