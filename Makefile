@@ -45,7 +45,7 @@ unit: ## unit and integration tests with the race detector; coverage of the pack
 	@mkdir -p coverage
 	cd deploy/e2e && npm ci --no-audit --no-fund
 	go test -race -timeout 15m -coverprofile coverage/unit.out ./...
-	@.ci/coverage 85 coverage/unit.out streams presence adapter node node/engine
+	@.ci/coverage 85 coverage/unit.out streams presence adapter node node/engine node/limits
 
 e2e: build ## real nodes, Redis, HAProxy, official Socket.IO clients and a browser
 	cd deploy/e2e && npm ci --no-audit --no-fund && npm test
