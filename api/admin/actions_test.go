@@ -319,7 +319,7 @@ func TestOverTheNetwork(t *testing.T) {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			r, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, nil)
 			require.NoError(t, err)
-			r.Header.Set("X-API-Key", goodKey)
+			r.Header.Set("X-Api-Key", goodKey)
 			answer, err := client.Do(r)
 			require.NoError(t, err)
 			body, err := io.ReadAll(answer.Body)

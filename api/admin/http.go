@@ -171,7 +171,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusInternalServerError:
 		s.log.Error("admin request failed", "method", r.Method, "path", clip(r.URL.Path), "err", err)
 	}
-	body, _ := json.Marshal(p) // strings and a number
+	body, _ := json.Marshal(p) //nolint:errchkjson // strings and a number can be encoded
 	writeBody(w, p.Status, "application/problem+json", append(body, '\n'))
 }
 

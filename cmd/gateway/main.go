@@ -32,6 +32,7 @@ type cli struct {
 	Dev     devCmd     `cmd:"" help:"Run a demonstration on this machine: no Redis, no configuration."`
 	Token   tokenCmd   `cmd:"" help:"Sign a token for a client."`
 	Publish publishCmd `cmd:"" help:"Write events to the event stream, as the Core API does."`
+	Admin   adminCmd   `cmd:"" help:"Have a running cluster list or close a user's sockets, revoke, grant, publish or drain."`
 	Bench   benchCmd   `cmd:"" help:"Load a running cluster with clients and events, and show latency and losses."`
 	Config  configCmd  `cmd:"" help:"Show the configuration in effect, and every fault of it."`
 	Explain explainCmd `cmd:"" help:"Show which rooms an event goes to, or the routing table."`
