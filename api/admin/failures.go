@@ -21,8 +21,8 @@ type failures struct {
 
 func newFailures(perMinute, addresses int) *failures {
 	seen, err := simplelru.NewLRU[netip.Prefix, *rate.Limiter](addresses, nil)
-	if err != nil { // a size below 1, which Config.Validate excludes
-		panic(err)
+	if err != nil {
+		panic(err) // a size below 1, which Config.Validate excludes
 	}
 	return &failures{limit: rate.Limit(perMinute) / 60, burst: perMinute, now: time.Now, seen: seen}
 }
@@ -57,9 +57,6 @@ func networkOf(addr netip.Addr) netip.Prefix {
 	if addr.Is6() {
 		bits = 64
 	}
-	network, err := addr.Prefix(bits)
-	if err != nil { // no address
-		return netip.Prefix{}
-	}
+	network, _ := addr.Prefix(bits) // the zero Prefix of no address
 	return network
 }

@@ -34,7 +34,7 @@ func (*adminCmd) Help() string {
 }
 
 type adminSocketsCmd struct {
-	User string `arg:""               help:"User id."`
+	User string `arg:""             help:"User id."`
 	JSON bool   `help:"Print JSON."`
 }
 
@@ -101,8 +101,8 @@ func (d *adminDisconnectCmd) Run(ctx context.Context, a *app, parent *adminCmd) 
 }
 
 type adminRevokeCmd struct {
-	JTI    string `help:"The token with this jti."                                                            name:"jti"         placeholder:"ID"   required:"" xor:"what"`
-	User   string `help:"This user's tokens."                                                                 placeholder:"ID"   required:""        xor:"what"`
+	JTI    string `help:"The token with this jti."                                                            name:"jti"         placeholder:"ID" required:"" xor:"what"`
+	User   string `help:"This user's tokens."                                                                 placeholder:"ID"   required:""      xor:"what"`
 	Exp    string `help:"With --jti: the token's exp, until when it is remembered; unix seconds or RFC 3339." placeholder:"TIME"`
 	Before string `help:"With --user: only tokens issued then or earlier; all up to now, if not set."         placeholder:"TIME"`
 }
@@ -134,9 +134,9 @@ func (r *adminRevokeCmd) Run(ctx context.Context, a *app, parent *adminCmd) erro
 }
 
 type adminGrantCmd struct {
-	Solicitud string         `arg:""                                         help:"Solicitud id."`
-	User      string         `arg:""                                         help:"User id."`
-	TTL       *time.Duration `help:"How long it lasts; GRANT_TTL if not set." name:"ttl"          placeholder:"DURATION"`
+	Solicitud string         `arg:""                                          help:"Solicitud id."`
+	User      string         `arg:""                                          help:"User id."`
+	TTL       *time.Duration `help:"How long it lasts; GRANT_TTL if not set." name:"ttl"           placeholder:"DURATION"`
 }
 
 // Run grants.
@@ -172,10 +172,10 @@ func grantPath(solicitud, user string) []string {
 }
 
 type adminPublishCmd struct {
-	Event   string   `help:"Event name."                                       placeholder:"NAME"                required:""`
-	Data    string   `default:"{}"                                             help:"Event data, a JSON object." placeholder:"JSON"`
+	Event   string   `help:"Event name."                                            placeholder:"NAME"                required:""`
+	Data    string   `default:"{}"                                                  help:"Event data, a JSON object." placeholder:"JSON"`
 	Rooms   []string `help:"Rooms, comma-separated, in place of the routing table." placeholder:"ROOM"`
-	EventID string   `help:"Idempotency key: a repeated one is relayed once."  name:"event-id"                   placeholder:"ID"`
+	EventID string   `help:"Idempotency key: a repeated one is relayed once."       name:"event-id"                   placeholder:"ID"`
 }
 
 // Run publishes the event and prints its id.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/teloo/realtime-gateway/api/admin"
+	"github.com/teloo/realtime-gateway/deploy/redistest"
+	"github.com/teloo/realtime-gateway/node/auth"
 )
 
 const adminKey = "a-key-of-the-admin-api-with-32-bytes-or-more"
@@ -190,7 +194,7 @@ func TestAdminSaysWhyItWasRefused(t *testing.T) {
 		require.Equal(t, exitFailure, r.code)
 		require.Contains(t, r.stderr, "gateway: HTTP 503, unavailable: temporarily unavailable, try again; try again in 1 s\n")
 	}
-	wrong := append(environ, "ADMIN_API_KEY="+strings.ToUpper(adminKey))
+	wrong := slices.Concat(environ, []string{"ADMIN_API_KEY=" + strings.ToUpper(adminKey)})
 	for range admin.DefaultConfig().MaxFailures {
 		r := gateway(t, wrong, "", "admin", "drain")
 		require.Equal(t, exitFailure, r.code)
@@ -252,4 +256,35 @@ func TestAdminWarnsOfAnUnencryptedKey(t *testing.T) {
 		require.Equal(t, exitFailure, r.code)
 		require.NotContains(t, r.stderr, warning)
 	}
+}
+
+// TestAdminRevokesInRedis: the node's revocations need no adapter, nor does what they report while Redis is away.
+func TestAdminRevokesInRedis(t *testing.T) {
+	store := redistest.Start(t)
+	revocations, err := auth.NewRevocations(auth.DefaultRevocationsConfig(), store.Client(), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	f := &fakeCluster{}
+	handler, err := admin.New(admin.Config{Key: adminKey, Node: "n"}, admin.Deps{Publisher: f, Sockets: f, Revoker: revocations, Granter: f, Drainer: f})
+	require.NoError(t, err)
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	environ := []string{"ADMIN_API_KEY=" + adminKey, "PORT=" + portOf(t, server)}
+
+	exp, before := time.Now().Add(time.Hour).Unix(), strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10)
+	for _, args := range [][]string{{"--jti", "7f3a", "--exp", strconv.FormatInt(exp, 10)}, {"--user", "C-3", "--before", before}, {"--user", "C-4"}} {
+		r := gateway(t, environ, "", append([]string{"admin", "revoke"}, args...)...)
+		require.Equal(t, exitOK, r.code, r.stderr)
+	}
+	score, err := store.Client().ZScore(t.Context(), "{teloo}:revoked", "jti:7f3a").Result()
+	require.NoError(t, err)
+	require.InDelta(t, float64(exp*1000), score, 0)
+	users, err := store.Client().HGetAll(t.Context(), "{teloo}:revoked:before").Result()
+	require.NoError(t, err)
+	require.Equal(t, before, users["user:C-3"])
+	require.Contains(t, users, "user:C-4")
+
+	store.Kill()
+	r := gateway(t, environ, "", "admin", "revoke", "--user", "C-5")
+	require.Equal(t, exitFailure, r.code)
+	require.Contains(t, r.stderr, "HTTP 503, unavailable")
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -94,12 +95,12 @@ func isLoopback(host string) bool {
 }
 
 func (r adminRequest) build(ctx context.Context, base *url.URL, key secret) (*http.Request, error) {
-	target := strings.TrimSuffix(base.String(), "/") + "/admin"
+	if slices.Contains(r.path, "") {
+		return nil, errors.New("an id is empty")
+	}
+	segments := []string{strings.TrimSuffix(base.String(), "/"), "admin"}
 	for _, segment := range r.path {
-		if segment == "" {
-			return nil, errors.New("an id is empty")
-		}
-		target += "/" + escapeSegment(segment)
+		segments = append(segments, escapeSegment(segment))
 	}
 	var body io.Reader
 	if r.body != nil {
@@ -109,7 +110,7 @@ func (r adminRequest) build(ctx context.Context, base *url.URL, key secret) (*ht
 		}
 		body = bytes.NewReader(text)
 	}
-	request, err := http.NewRequestWithContext(ctx, r.method, target, body)
+	request, err := http.NewRequestWithContext(ctx, r.method, strings.Join(segments, "/"), body)
 	if err != nil {
 		return nil, err
 	}
