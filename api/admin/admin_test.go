@@ -51,6 +51,8 @@ func (g *gateway) call(ctx context.Context, format string, args ...any) error {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting: %w", ctx.Err())
 		case <-g.waits:
+		case <-time.After(10 * time.Second):
+			return errors.New("nobody ended it")
 		}
 	}
 	return g.err
@@ -299,6 +301,10 @@ func TestFailuresWearOff(t *testing.T) {
 
 func TestFailuresRememberABoundedNumberOfNetworks(t *testing.T) {
 	f := newFailures(1, 16)
+	for range 3 {
+		require.Zero(t, f.try(netip.MustParseAddr("192.0.2.9"), true))
+	}
+	require.Zero(t, f.seen.Len(), "a right key is nothing to remember")
 	for i := range 1000 {
 		require.Zero(t, f.try(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), false))
 		require.Zero(t, f.try(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), true))

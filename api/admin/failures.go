@@ -52,11 +52,11 @@ func (f *failures) try(addr netip.Addr, right bool) (wait time.Duration) {
 
 // networkOf is what counts as one address: of IPv6 a /64, in which anybody has as many addresses as they like.
 func networkOf(addr netip.Addr) netip.Prefix {
-	addr = addr.Unmap().WithZone("")
+	addr = addr.Unmap()
 	bits := addr.BitLen()
 	if addr.Is6() {
 		bits = 64
 	}
-	network, _ := addr.Prefix(bits) // the zero Prefix of no address
+	network, _ := addr.Prefix(bits) // without a zone; of no address, the zero Prefix
 	return network
 }
