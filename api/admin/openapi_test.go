@@ -166,7 +166,7 @@ func statusKey(code int) string {
 	return string([]byte{byte('0' + code/100), byte('0' + code/10%10), byte('0' + code%10)})
 }
 
-// TestTheDocumentIsOpenAPI holds it against the specification's own schema.
+// TestTheDocumentIsOpenAPI holds it against the specification's own schema (https://spec.openapis.org, Apache-2.0).
 func TestTheDocumentIsOpenAPI(t *testing.T) {
 	s := loadSpec(t)
 	text, err := os.ReadFile("testdata/openapi-3.1.schema.json")
