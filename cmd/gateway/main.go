@@ -34,6 +34,7 @@ type cli struct {
 	Revoke   revokeCmd   `cmd:"" help:"Revoke a token, or all that a user had."`
 	Grant    grantCmd    `cmd:"" help:"Let a user into a solicitud's room."`
 	Withdraw withdrawCmd `cmd:"" help:"Withdraw a user's grant for a solicitud's room."`
+	Admin    adminCmd    `cmd:"" help:"Have a running cluster list or close a user's sockets, revoke, grant, publish or drain."`
 	Publish  publishCmd  `cmd:"" help:"Write events to the event stream, as the Core API does."`
 	Bench    benchCmd    `cmd:"" help:"Load a running cluster with clients and events, and show latency and losses."`
 	Config   configCmd   `cmd:"" help:"Show the configuration in effect, and every fault of it."`
