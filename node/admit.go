@@ -41,7 +41,7 @@ func (n *Node) admit(s *socket.Socket, next func(*socket.ExtendedError)) {
 	go func() {
 		ctx, cancel := context.WithTimeout(n.ctx, n.cfg.AdmitTimeout)
 		defer cancel()
-		sess := &session{seat: own, release: release}
+		sess := &session{node: n.cfg.Name, seat: own, release: release}
 		err := n.check(ctx, s, sess)
 		switch {
 		case errors.Is(err, errRetry):

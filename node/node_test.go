@@ -322,9 +322,10 @@ func TestMemberAnnouncement(t *testing.T) {
 }
 
 func TestSessionAsOthersSeeIt(t *testing.T) {
-	raw, err := json.Marshal(&session{identity: auth.Identity{User: `q"`, Role: "client", TokenID: "secret"}})
+	id := auth.Identity{User: `q"`, Role: "client", TokenID: "secret", ExpiresAt: time.Unix(1_900_000_000, 0)}
+	raw, err := json.Marshal(&session{node: "n-1", identity: id})
 	require.NoError(t, err)
-	require.JSONEq(t, `{"user_id":"q\"","role":"client"}`, string(raw))
+	require.JSONEq(t, `{"user_id":"q\"","role":"client","node":"n-1","token_ends":1900000000}`, string(raw))
 }
 
 func TestUnknownErrorIsNotShown(t *testing.T) {

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -17,6 +16,8 @@ import (
 
 // session is what the node keeps for one connected socket.
 type session struct {
+	// node is this node's name.
+	node string
 	// identity is what the token says. Guarded by mu once the socket is there: a client may renew its token.
 	identity auth.Identity
 	// expiry is its place among those whose tokens will expire.
@@ -43,15 +44,6 @@ type session struct {
 	goneNow context.CancelFunc
 	// solicitudes are the solicitud rooms that the socket subscribed to, and whether that was confirmed. Guarded by mu.
 	solicitudes map[string]bool
-}
-
-// MarshalJSON is what other nodes see of a socket in fetchSockets: whom it belongs to, nothing else.
-func (s *session) MarshalJSON() ([]byte, error) {
-	id := s.who()
-	return json.Marshal(struct {
-		UserID string `json:"user_id"`
-		Role   string `json:"role"`
-	}{id.User, id.Role})
 }
 
 // who is what the session's present token says.

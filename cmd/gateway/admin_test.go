@@ -137,7 +137,7 @@ func TestAdminSocketsTable(t *testing.T) {
 	r := gateway(t, environ, "", "admin", "sockets", "C-3")
 	require.Equal(t, exitOK, r.code, r.stderr)
 	require.Equal(t, want, r.stdout)
-	r = gateway(t, append(environ, "METRICS_PORT=1"), "", "admin", "sockets", "C-3", "--url", server.URL+"/")
+	r = gateway(t, append(environ, "METRICS_PORT=2"), "", "admin", "sockets", "C-3", "--url", server.URL+"/")
 	require.Equal(t, exitOK, r.code, r.stderr)
 	require.Equal(t, want, r.stdout)
 }

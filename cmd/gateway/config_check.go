@@ -87,8 +87,13 @@ func (c Config) checkProcess(k *checker) {
 	}
 	if key := len(c.AdminAPIKey); key > 0 && key < minSecret {
 		k.faultf("ADMIN_API_KEY", "has %d bytes; %d or more are needed", key, minSecret)
+	} else if key > 0 && c.adminConfig().Validate() != nil && nodeNamePattern.MatchString(c.NodeName) {
+		k.faultf("ADMIN_API_KEY", "is not of at most 1,024 visible ASCII characters")
 	}
 	within(k, "METRICS_PORT", c.MetricsPort, 0, 65535)
+	if c.MetricsPort > 0 && c.MetricsPort == c.Port {
+		k.faultf("METRICS_PORT", "%d is PORT, too; leave it at 0 for that", c.MetricsPort)
+	}
 }
 
 func (c Config) checkOrigin(k *checker, origin string) {
@@ -208,9 +213,6 @@ func (r *reading) oddities() []string {
 	var w []string
 	isSet := func(name string) bool { return r.Sources[name] != fromDefault }
 	for _, v := range variables {
-		if v.Reserved && isSet(v.Name) {
-			w = append(w, v.Name+" has no effect in this version")
-		}
 		if raw := r.Raw[v.Name]; v.Secret && raw != strings.TrimSpace(raw) {
 			w = append(w, v.Name+" begins or ends with white space, which is part of it")
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/teloo/realtime-gateway/adapter"
 	"github.com/teloo/realtime-gateway/api"
+	"github.com/teloo/realtime-gateway/api/admin"
 	"github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/node/auth"
 	"github.com/teloo/realtime-gateway/node/gossip"
@@ -154,6 +155,14 @@ func (c Config) limitsConfig() limits.Config {
 	l.EventRate = float64(c.EventRate)
 	l.EventBurst = c.EventBurst
 	return l
+}
+
+// adminConfig is of use with a key.
+func (c Config) adminConfig() admin.Config {
+	a := admin.DefaultConfig()
+	a.Key = string(c.AdminAPIKey)
+	a.Node = c.NodeName
+	return a
 }
 
 func (c Config) apiConfig() api.Config {

@@ -267,6 +267,9 @@ func TestFaults(t *testing.T) {
 		{"GRANT_TTL=1s", "GRANT_TTL: 1s is below 1m0s"},
 		{"DEDUPE_TTL=0s", "DEDUPE_TTL: 0s is not between"},
 		{"ADMIN_API_KEY=hush", "ADMIN_API_KEY: has 4 bytes; 32 or more are needed"},
+		{"ADMIN_API_KEY=" + goodSecret + "é", "ADMIN_API_KEY: is not of at most 1,024 visible ASCII characters"},
+		{"ADMIN_API_KEY=" + strings.Repeat("x", 1025), "ADMIN_API_KEY: is not of at most 1,024 visible ASCII characters"},
+		{"METRICS_PORT=8003", "METRICS_PORT: 8003 is PORT, too"},
 		{"METRICS_PORT=70000", "METRICS_PORT: 70000 is not between"},
 
 		{"PORT=x MAX_PAYLOAD=y REDIS_MODE=z", "PORT: |MAX_PAYLOAD: |REDIS_MODE: "},
@@ -349,16 +352,14 @@ func TestEnvFileFaults(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for environ, want := range map[string]string{
-		"JWT_ALGORITHMS=HS256":                         "JWT_ALGORITHMS is not a variable of this program; is JWT_ALGORITHM meant?",
-		"CORS_ORIGIN=*":                                "CORS_ORIGIN is not a variable of this program; is CORS_ORIGINS meant?",
-		"REDIS_PASS=x":                                 "REDIS_PASS is not a variable of this program; is REDIS_PASSWORD meant?",
-		"JTW_SECRET_KEY=x":                             "JTW_SECRET_KEY is not a variable of this program; is JWT_SECRET_KEY meant?",
-		"WS_MAX_CONNECTION=1":                          "WS_MAX_CONNECTION is not a variable of this program; is WS_MAX_CONNECTIONS meant?",
-		"JWT_EXPIRES=1":                                "JWT_EXPIRES is not a variable of this program; it has no effect",
-		"ADMIN_API_KEY=" + goodSecret:                  "ADMIN_API_KEY has no effect in this version",
-		"EVENT_BURST=255":                              "EVENT_BURST is below MAX_ROOMS_PER_SOCKET: a page that subscribes to so many at once is refused some",
+		"JWT_ALGORITHMS=HS256": "JWT_ALGORITHMS is not a variable of this program; is JWT_ALGORITHM meant?",
+		"CORS_ORIGIN=*":        "CORS_ORIGIN is not a variable of this program; is CORS_ORIGINS meant?",
+		"REDIS_PASS=x":         "REDIS_PASS is not a variable of this program; is REDIS_PASSWORD meant?",
+		"JTW_SECRET_KEY=x":     "JTW_SECRET_KEY is not a variable of this program; is JWT_SECRET_KEY meant?",
+		"WS_MAX_CONNECTION=1":  "WS_MAX_CONNECTION is not a variable of this program; is WS_MAX_CONNECTIONS meant?",
+		"JWT_EXPIRES=1":        "JWT_EXPIRES is not a variable of this program; it has no effect",
+		"EVENT_BURST=255":      "EVENT_BURST is below MAX_ROOMS_PER_SOCKET: a page that subscribes to so many at once is refused some",
 		"TRUSTED_PROXIES=loopback HANDSHAKE_RATE=0":    "TRUSTED_PROXIES has no effect: HANDSHAKE_RATE is 0",
-		"METRICS_PORT=9003":                            "METRICS_PORT has no effect in this version",
 		"REDIS_URL=redis://h REDIS_HOST=i":             "REDIS_URL is used; REDIS_HOST and REDIS_PORT have no effect",
 		"JWT_PUBLIC_KEY_PATH=/x":                       "JWT_PUBLIC_KEY_PATH and JWT_JWKS_URL have no effect: JWT_ALGORITHM names HS algorithms only",
 		"JWT_ALGORITHM=RS256 JWT_JWKS_URL=https://h/k": "JWT_SECRET_KEY has no effect: JWT_ALGORITHM names no HS algorithm",

@@ -116,9 +116,6 @@ func writeMarkdown(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("| variable | default | meaning |\n|---|---|---|\n")
 	for _, v := range variables {
-		if v.Reserved {
-			continue
-		}
 		def := v.Derived
 		if def == "" {
 			def = "`" + v.defaultText() + "`"
@@ -136,9 +133,6 @@ func writeEnvExample(w io.Writer) error {
 		"# counts as unset. `gateway config` shows what is in effect, and every fault. JWT_SECRET_KEY, or another key, is the\n" +
 		"# only thing without which a node does not start.\n")
 	for _, v := range variables {
-		if v.Reserved {
-			continue
-		}
 		if v.Group != "" {
 			fmt.Fprintf(&b, "\n## %s\n", v.Group)
 		}

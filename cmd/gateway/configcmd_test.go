@@ -92,7 +92,7 @@ func TestEnvExample(t *testing.T) {
 	path := filepath.Join(repoRoot, ".env.example")
 	requireInSync(t, path, func(string) string { return r.stdout })
 	for _, v := range variables {
-		require.Equal(t, !v.Reserved, strings.Contains(r.stdout, "\n#"+v.Name+"="), v.Name)
+		require.Contains(t, r.stdout, "\n#"+v.Name+"=")
 	}
 	require.Empty(t, readConfig(good(), path).Faults, "a copy of it changes nothing")
 }

@@ -137,7 +137,7 @@ func runDevNode(ctx context.Context, cfg Config, listener net.Listener, demo *de
 	sources, web := p.sources(), cfg.apiConfig()
 	sources.Demo = api.Demo{Token: demo.token, Publish: demo.publish}
 	web.Dev = true
-	return p.run(ctx, listener, sources, web)
+	return p.run(ctx, doors{clients: listener}, sources, web)
 }
 
 // greet prints where the demonstration is and tokens to use it with.

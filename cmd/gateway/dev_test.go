@@ -83,7 +83,7 @@ func TestServe(t *testing.T) {
 	p, err := build(ctx, cfg, log)
 	require.NoError(t, err)
 	done := make(chan error, 1)
-	go func() { done <- p.run(ctx, listener, p.sources(), cfg.apiConfig()) }()
+	go func() { done <- p.run(ctx, doors{clients: listener}, p.sources(), cfg.apiConfig()) }()
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 
 	status := func(path string) (int, string) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -59,6 +60,14 @@ func afterStorms(ctx context.Context, quiet time.Duration, connects func() uint6
 		}
 		last = now
 	}
+}
+
+// runChores does what nothing else waits for.
+func (p *parts) runChores(ctx context.Context) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return p.releaseMemory(ctx) })
+	all.Go(func() error { return p.runDrain(ctx) })
+	return all.Wait()
 }
 
 // releaseMemory gives a storm's garbage back to the system.

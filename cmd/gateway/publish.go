@@ -175,6 +175,9 @@ func (s *sending) stream(ctx context.Context, input io.Reader) error {
 		case <-ctx.Done():
 			return fmt.Errorf("stopped: %w", context.Cause(ctx))
 		case l, more := <-lines:
+			if !more && ctx.Err() != nil { // the reader may notice first
+				return fmt.Errorf("stopped: %w", context.Cause(ctx))
+			}
 			if !more {
 				return errors.Join(s.flush(ctx), <-ended)
 			}

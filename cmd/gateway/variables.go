@@ -18,8 +18,6 @@ type variable struct {
 	// Derived describes a default that depends on the machine or on other variables.
 	Derived string
 	Secret  bool
-	// Reserved variables are checked and do nothing yet; they are left out of the documentation.
-	Reserved bool
 }
 
 // variables are all that the program reads, in the order of Config's fields.
@@ -87,8 +85,8 @@ var variables = []variable{
 	{Name: "GRANT_TTL", Example: "720h", Doc: "How long a grant to a solicitud's room lasts after it was last given. 1m or more."},
 	{Name: "DEDUPE_TTL", Example: "10m", Doc: "How long an `event_id` is remembered. 1s to 168h."},
 
-	{Name: "ADMIN_API_KEY", Group: "Reserved", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Reserved: true, Derived: "none", Doc: "Key of the admin API."},
-	{Name: "METRICS_PORT", Example: "9003", Reserved: true, Doc: "Port of the metrics; 0: `PORT`."},
+	{Name: "ADMIN_API_KEY", Group: "Operators", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Key of the admin API below `/admin/`, 32 to 1,024 visible ASCII characters; without one there is none."},
+	{Name: "METRICS_PORT", Example: "9003", Doc: "A port of its own for the admin API, `/health` and `/stats`, which clients need not reach; 0: the admin API is at `PORT`."},
 }
 
 // fault makes a fault of the variable.
