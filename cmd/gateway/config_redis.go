@@ -35,7 +35,7 @@ func (c Config) checkRedis(k *checker) {
 	within(k, "REDIS_PORT", c.RedisPort, 1, 65535)
 	within(k, "REDIS_DB", c.RedisDB, 0, 1<<20)
 	if !isHost(c.RedisHost) {
-		k.faultf("REDIS_HOST", "%s is neither an IP address nor a host name", quote(c.RedisHost))
+		k.faultf("REDIS_HOST", "%s is neither an IP address nor a host name", quote(withoutUser(c.RedisHost)))
 	}
 	if !hashTagPattern.MatchString(c.RedisPrefix) || len(c.RedisPrefix) > 64 {
 		k.faultf("REDIS_PREFIX", "%s is not at most 64 bytes with exactly one {hash tag}", quote(c.RedisPrefix))
