@@ -40,7 +40,7 @@ func TestAConnectThatCannotBeDecidedIsAnswered(t *testing.T) {
 				c.AdmitTimeout = 50 * time.Millisecond
 				change(d)
 			})
-			require.True(t, strings.HasPrefix(r.dial(`{"token":"client:c"}`, nil).next(), `4{"message":`))
+			require.True(t, strings.HasPrefix(r.dial(`{"token":"client:c"}`, nil).next(), `4{`), "a connect_error")
 			r.eventually("the seat is free", func() bool { return r.seats.Load() == 0 })
 		})
 	}

@@ -153,7 +153,7 @@ func (k *checker) hostPort(name, value string) string {
 		return ""
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		k.faultf(name, "%s has no port between 1 and 65535", quote(value))
+		k.faultf(name, "%s has no port between 1 and 65535", quote(withoutUser(value)))
 		return ""
 	}
 	return host

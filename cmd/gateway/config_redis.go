@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -168,5 +169,36 @@ func (c Config) redisPlace() string {
 
 // newRedis is a client by redisOptions. It connects when first used; the caller closes it.
 func (c Config) newRedis(blocking bool) redis.UniversalClient {
-	return redis.NewUniversalClient(c.redisOptions(blocking))
+	client := redis.NewUniversalClient(c.redisOptions(blocking))
+	if cluster, ok := client.(*redis.ClusterClient); ok {
+		cluster.OnNewNode(func(node *redis.Client) { node.AddHook(refusedLogins{}) })
+	} else {
+		client.AddHook(refusedLogins{})
+	}
+	return client
+}
+
+// refusedLogins tells each command of a pipeline that it was not run. The library does not if the server refuses the
+// connection itself (password, number of clients): what was never sent would look done, and what there is would look empty.
+type refusedLogins struct{}
+
+var _ redis.Hook = refusedLogins{}
+
+// DialHook implements redis.Hook.
+func (refusedLogins) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook implements redis.Hook.
+func (refusedLogins) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+// ProcessPipelineHook implements redis.Hook.
+func (refusedLogins) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		if err != nil && !slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Err() != nil }) {
+			for _, cmd := range cmds {
+				cmd.SetErr(err)
+			}
+		}
+		return err
+	}
 }

@@ -12,22 +12,21 @@ import (
 
 // secretive are words by which a flag says that it takes a secret. What is on a command line is in the list of processes,
 // for every user of the machine, and in the shell's history.
-var secretive = regexp.MustCompile(`(?i)secret|passw|passphrase|credential|token|private|pem\b|\bkey\b|api.?key|auth|\burl\b|://`)
+var secretive = regexp.MustCompile(`(?i)secret|passw|passphrase|credential|token|private|pem\b|\bkey\b|api.?key|\bauth\b|\burl\b|://`)
 
 // harmless are the flags and arguments that talk of secrets and take none, with what they take.
 var harmless = map[string]string{
-	"token --ttl":         "a duration",
-	"token --solicitudes": "ids",
-	"token --key":         "a file's name",
-	"token --algorithm":   "an algorithm's name",
-	"bench url":           "an address",
-	"bench --clients":     "a number",
-	"bench --key":         "a file's name",
-	"bench --algorithm":   "an algorithm's name",
-	"revoke --jti":        "a token's id, by which nobody comes in",
-	"revoke --expires":    "a time",
-	"revoke --user":       "an id",
-	"publish --event-id":  "the publisher's name for an event",
+	"token --ttl":        "a duration",
+	"token --key":        "a file's name",
+	"token --algorithm":  "an algorithm's name",
+	"bench url":          "an address",
+	"bench --clients":    "a number",
+	"bench --key":        "a file's name",
+	"bench --algorithm":  "an algorithm's name",
+	"revoke --jti":       "a token's id, by which nobody comes in",
+	"revoke --expires":   "a time",
+	"revoke --user":      "an id",
+	"publish --event-id": "the publisher's name for an event",
 }
 
 // suspects are the flags and arguments of all commands that talk of secrets.
@@ -36,19 +35,19 @@ func suspects(t *testing.T, commands any) map[string]*kong.Value {
 	parser, err := kong.New(commands, kong.Name("gateway"), kong.Writers(io.Discard, io.Discard))
 	require.NoError(t, err)
 	found := map[string]*kong.Value{}
-	look := func(name string, v *kong.Value) {
-		if secretive.MatchString(name + " " + v.Help + " " + v.PlaceHolder()) {
-			found[name] = v
+	look := func(path, name, placeholder string, v *kong.Value) {
+		if secretive.MatchString(name + " " + v.Help + " " + placeholder) {
+			found[strings.TrimSpace(path+" "+name)] = v
 		}
 	}
 	var walk func(path string, n *kong.Node)
 	walk = func(path string, n *kong.Node) {
 		for _, f := range n.Flags {
 			require.Empty(t, f.Envs, "%s: variables are config.go's", f.Name)
-			look(strings.TrimSpace(path+" --"+f.Name), f.Value)
+			look(path, "--"+f.Name, f.PlaceHolder, f.Value)
 		}
 		for _, p := range n.Positional {
-			look(path+" "+p.Name, p)
+			look(path, p.Name, "", p)
 		}
 		for _, child := range n.Children {
 			walk(strings.TrimSpace(path+" "+child.Name), child)

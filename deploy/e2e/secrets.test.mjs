@@ -1,7 +1,10 @@
 // Nothing secret is logged, at any level, whatever goes wrong; nor is it on a command line.
 
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { POLLING, UPGRADING, WEBSOCKET, connectAll } from './lib/clients.mjs';
 import { GATEWAY, withCluster } from './lib/cluster.mjs';
@@ -158,7 +161,7 @@ async function misbehave(cluster, secrets, tokens) {
   thief.socket.connect();
   assert.equal((await timed('the thief is refused', refused)).data.code, 'token_invalid');
   // Malformed packets that quote a token.
-  for (const garbage of [`42["x",${tokens.good}`, `451-["${tokens.good}"]`, `4${tokens.good}`, tokens.good]) {
+  for (const garbage of [`42["x",${tokens.good}`, `450-["${tokens.good}"]`, `4${tokens.good}`, tokens.good]) {
     const loud = await make(tokens.good, { reconnection: false }).connect();
     keep(loud);
     loud.socket.io.engine.transport.ws.send(garbage);
@@ -182,6 +185,18 @@ async function ask(cluster, secrets, tokens) {
 const allow = (cluster) => cluster.redis.sendCommand(
   ['ACL', 'SETUSER', REDIS_USER, 'on', 'resetpass', `>${KEPT["Redis' password"]}`, '~*', '&*', '+@all'],
 );
+
+/** An issuer's key set, which cannot be had at first. */
+async function issuer() {
+  const key = { ...generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'RS256', use: 'sig' };
+  const keys = { there: false };
+  keys.server = createServer((req, res) => {
+    res.writeHead(keys.there ? 200 : 503, { 'content-type': 'application/json' }).end(JSON.stringify({ keys: [key] }));
+  }).listen(0, '127.0.0.1');
+  await once(keys.server, 'listening');
+  keys.url = `http://127.0.0.1:${keys.server.address().port}/jwks?key=${KEPT['the address of the keys']}`;
+  return keys;
+}
 
 const logs = (cluster) => cluster.processes.all.filter((p) => p.name !== 'redis').map((p) => p.text()).join('\n');
 
@@ -219,14 +234,16 @@ async function runBriefly(cluster, secrets) {
   }
 }
 
-test('a debug log of everything that can go wrong holds no secret', { timeout: 180_000 }, async () => {
+test('a debug log of everything that can go wrong holds no secret', { timeout: 180_000 }, async (t) => {
+  const keys = await issuer();
+  t.after(() => keys.server.close());
   const secrets = new Secrets();
   const tokens = tokensOf(secrets);
   const env = {
     LOG_LEVEL: 'debug',
     JWT_SECRET_KEY: `${SECRET},${KEPT['the second JWT secret']}`,
     JWT_ALGORITHM: 'HS256,RS256',
-    JWT_JWKS_URL: `http://127.0.0.1:1/jwks?key=${KEPT['the address of the keys']}`, // nobody answers there
+    JWT_JWKS_URL: keys.url,
     REDIS_USERNAME: REDIS_USER,
     REDIS_PASSWORD: KEPT["Redis' password"],
     CLUSTER_SECRET: KEPT['the cluster secret'],
@@ -234,6 +251,8 @@ test('a debug log of everything that can go wrong holds no secret', { timeout: 1
   };
   await withCluster({ nodes: 2, proxy: false, redis: false, env }, async (cluster) => {
     await logged(cluster, /waiting for Redis/i);
+    await logged(cluster, /reading the key set failed/);
+    keys.there = true;
     await cluster.startRedis();
     await logged(cluster, /WRONGPASS/);
     await allow(cluster);
