@@ -10,7 +10,10 @@ const reports = join(Dir, 'data', 'osv');
 
 const modules = new Map();
 const vulns = [];
-let newest = '';
+// The reports in the module are undated; its version has the time of its commit.
+const commit = /(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)-/.exec(Version);
+if (!commit) throw new Error(`${Version} has no date`);
+const [, year, month, day, hour, minute, second] = commit;
 
 mkdirSync(join(out, 'ID'));
 mkdirSync(join(out, 'index'));
@@ -18,7 +21,6 @@ for (const name of readdirSync(reports).filter((n) => /^GO-.*\.json$/.test(n)).s
   copyFileSync(join(reports, name), join(out, 'ID', name));
   const { id, modified, aliases, withdrawn, affected = [] } = JSON.parse(readFileSync(join(reports, name), 'utf8'));
   if (withdrawn) continue;
-  if (modified > newest) newest = modified;
   vulns.push({ id, modified, ...(aliases && { aliases }) });
   for (const { package: { name: path }, ranges = [] } of affected) {
     const known = modules.get(path) ?? { path, vulns: [] };
@@ -33,7 +35,7 @@ for (const name of readdirSync(reports).filter((n) => /^GO-.*\.json$/.test(n)).s
 if (vulns.length < 1000) throw new Error(`${reports}: only ${vulns.length} reports`);
 
 const write = (name, value) => writeFileSync(join(out, 'index', `${name}.json`), JSON.stringify(value));
-write('db', { modified: newest });
+write('db', { modified: `${year}-${month}-${day}T${hour}:${minute}:${second}Z` });
 write('vulns', vulns);
 write('modules', [...modules.values()].sort((a, b) => (a.path < b.path ? -1 : 1)));
-console.log(`golang.org/x/vulndb@${Version}, ${vulns.length} reports, the newest of ${newest}`);
+console.log(`golang.org/x/vulndb of ${year}-${month}-${day}, ${vulns.length} reports`);

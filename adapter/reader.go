@@ -354,7 +354,7 @@ type logInfo struct {
 }
 
 // errNotAnswered is a command without an answer or an error: the library's, when the server refuses the connection itself.
-var errNotAnswered = errors.New("Redis did not answer")
+var errNotAnswered = errors.New("no answer from Redis")
 
 // trimmed is how many entries are no longer there.
 func (i logInfo) trimmed() int64 { return max(i.added-i.length, 0) }
