@@ -3,13 +3,15 @@ SHELL := /bin/bash
 
 LINT_VERSION := v2.15.0
 LINT := $(shell go env GOPATH)/bin/golangci-lint-$(LINT_VERSION)
+VULN_VERSION := v1.9.0
+VULN := $(shell go env GOPATH)/bin/govulncheck-$(VULN_VERSION)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GO_FILES := $(shell find . -name '*.go' -not -path './node_modules/*' -o -name '*.lua' -not -path './node_modules/*')
 WEB_FILES := $(shell find api/web -type f -not -path '*/node_modules/*' -not -path '*/dist/*')
 FUZZTIME ?= 20s
 BENCHTIME ?= 2s
 
-.PHONY: help run build web test install lint unit e2e conformance soak chaos chaos-short bench microbench fuzz clean
+.PHONY: help run build web test install lint vulncheck unit e2e conformance soak chaos chaos-short bench microbench fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,8 +40,15 @@ $(LINT):
 	GOBIN=$(dir $(LINT)).golangci-lint go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv $(dir $(LINT)).golangci-lint/golangci-lint $@
 
-lint: $(LINT) ## golangci-lint, with the import rules between the packages
+$(VULN):
+	GOBIN=$(dir $(VULN)).govulncheck go install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
+	mv $(dir $(VULN)).govulncheck/govulncheck $@
+
+lint: $(LINT) vulncheck ## golangci-lint, with the import rules between the packages, and vulncheck
 	$(LINT) run ./...
+
+vulncheck: $(VULN) ## known vulnerabilities in what the program calls
+	@.ci/vulncheck $(VULN)
 
 unit: ## unit and integration tests with the race detector; coverage of the packages that the promises rest on
 	@mkdir -p coverage

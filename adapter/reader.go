@@ -353,6 +353,9 @@ type logInfo struct {
 	last   streamID
 }
 
+// errNotAnswered is a command without an answer or an error: the library's, when the server refuses the connection itself.
+var errNotAnswered = errors.New("no answer from Redis")
+
 // trimmed is how many entries are no longer there.
 func (i logInfo) trimmed() int64 { return max(i.added-i.length, 0) }
 
@@ -363,6 +366,9 @@ func infoOf(cmd *redis.XInfoStreamCmd) (logInfo, error) {
 			return logInfo{}, nil
 		}
 		return logInfo{}, err
+	}
+	if info == nil {
+		return logInfo{}, errNotAnswered
 	}
 	last, err := parseStreamID(info.LastGeneratedID)
 	if err != nil {

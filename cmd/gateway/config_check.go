@@ -154,14 +154,22 @@ func (c Config) checkCluster(k *checker) {
 func (k *checker) hostPort(name, value string) string {
 	host, port, err := net.SplitHostPort(value)
 	if err != nil || !isHost(host) {
-		k.faultf(name, "%s is not host:port", quote(value))
+		k.faultf(name, "%s is not host:port", quote(withoutUser(value)))
 		return ""
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		k.faultf(name, "%s has no port between 1 and 65535", quote(value))
+		k.faultf(name, "%s has no port between 1 and 65535", quote(withoutUser(value)))
 		return ""
 	}
 	return host
+}
+
+// withoutUser cuts off what stands before an address' host: somebody may have given a URL with a password.
+func withoutUser(value string) string {
+	if at := strings.LastIndexByte(value, '@'); at >= 0 {
+		return "xxxxx" + value[at:]
+	}
+	return value
 }
 
 func isHost(s string) bool { return net.ParseIP(s) != nil || hostPattern.MatchString(s) }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,7 +36,7 @@ func (c Config) checkRedis(k *checker) {
 	within(k, "REDIS_PORT", c.RedisPort, 1, 65535)
 	within(k, "REDIS_DB", c.RedisDB, 0, 1<<20)
 	if !isHost(c.RedisHost) {
-		k.faultf("REDIS_HOST", "%s is neither an IP address nor a host name", quote(c.RedisHost))
+		k.faultf("REDIS_HOST", "%s is neither an IP address nor a host name", quote(withoutUser(c.RedisHost)))
 	}
 	if !hashTagPattern.MatchString(c.RedisPrefix) || len(c.RedisPrefix) > 64 {
 		k.faultf("REDIS_PREFIX", "%s is not at most 64 bytes with exactly one {hash tag}", quote(c.RedisPrefix))
@@ -168,5 +169,36 @@ func (c Config) redisPlace() string {
 
 // newRedis is a client by redisOptions. It connects when first used; the caller closes it.
 func (c Config) newRedis(blocking bool) redis.UniversalClient {
-	return redis.NewUniversalClient(c.redisOptions(blocking))
+	client := redis.NewUniversalClient(c.redisOptions(blocking))
+	if cluster, ok := client.(*redis.ClusterClient); ok {
+		cluster.OnNewNode(func(node *redis.Client) { node.AddHook(refusedLogins{}) })
+	} else {
+		client.AddHook(refusedLogins{})
+	}
+	return client
+}
+
+// refusedLogins tells each command of a pipeline that it was not run. The library does not if the server refuses the
+// connection itself (password, number of clients): what was never sent would look done, and what there is would look empty.
+type refusedLogins struct{}
+
+var _ redis.Hook = refusedLogins{}
+
+// DialHook implements redis.Hook.
+func (refusedLogins) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook implements redis.Hook.
+func (refusedLogins) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+// ProcessPipelineHook implements redis.Hook.
+func (refusedLogins) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		if err != nil && !slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Err() != nil }) {
+			for _, cmd := range cmds {
+				cmd.SetErr(err)
+			}
+		}
+		return err
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"testing"
 	"time"
 
@@ -87,4 +88,23 @@ func TestStoppedRedisDoesNotHang(t *testing.T) {
 	defer cancel()
 	require.Error(t, client.XRead(short, &redis.XReadArgs{Streams: []string{"s", "0"}, Block: 2 * time.Second}).Err())
 	require.Less(t, time.Since(start), 2*time.Second, "the context's deadline bounds a blocking read")
+}
+
+func TestCommandsThatWereNeverRunSaySo(t *testing.T) {
+	server := redistest.Start(t)
+	require.NoError(t, server.Client().ConfigSet(t.Context(), "requirepass", "right").Err())
+	host, port, err := net.SplitHostPort(server.Addr())
+	require.NoError(t, err)
+	r := read(t, good("REDIS_HOST="+host, "REDIS_PORT="+port, "REDIS_PASSWORD=wrong")...)
+	require.Empty(t, r.Faults)
+	client := r.Config.newRedis(false)
+	defer func() { require.NoError(t, client.Close()) }()
+	for _, pipe := range []redis.Pipeliner{client.Pipeline(), client.TxPipeline()} {
+		added := pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: "s", Values: []string{"a", "b"}})
+		info := pipe.XInfoStream(t.Context(), "s")
+		_, err := pipe.Exec(t.Context())
+		require.ErrorContains(t, err, "WRONGPASS")
+		require.ErrorContains(t, added.Err(), "WRONGPASS")
+		require.ErrorContains(t, info.Err(), "WRONGPASS")
+	}
 }

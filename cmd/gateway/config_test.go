@@ -195,6 +195,8 @@ func TestFaults(t *testing.T) {
 
 		{"REDIS_MODE=ring", "REDIS_MODE: \"ring\" is none of single, sentinel, cluster"},
 		{"REDIS_HOST=tcp://x", "REDIS_HOST: \"tcp://x\" is neither"},
+		{"REDIS_HOST=redis://u:hush@x", "REDIS_HOST: \"xxxxx@x\" is neither"},
+		{"REDIS_MODE=cluster REDIS_ADDRS=u:hush@a", "REDIS_ADDRS: \"xxxxx@a\" has no port"},
 		{"REDIS_PORT=tcp://10.0.0.1:6379", "REDIS_PORT: \"tcp://10.0.0.1:6379\" is a Kubernetes service link"},
 		{"REDIS_PORT=0", "REDIS_PORT: 0 is not between"},
 		{"REDIS_DB=-1", "REDIS_DB: -1 is not between"},

@@ -64,8 +64,15 @@ func (v variable) shown(raw string) string {
 		return u.Redacted()
 	case v.Secret:
 		return secret(raw).String()
+	case v.Name == "JWT_JWKS_URL" && err == nil:
+		if u.RawQuery != "" {
+			u.RawQuery = "xxxxx"
+		}
+		return u.Redacted()
 	case err == nil && u.User != nil:
 		return u.Redacted()
+	case strings.HasPrefix(v.Name, "REDIS_") && strings.Contains(raw, "@"): // no URL belongs here, but one may be
+		return withoutUser(raw)
 	default:
 		return raw
 	}

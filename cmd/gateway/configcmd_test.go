@@ -63,6 +63,8 @@ func TestMasks(t *testing.T) {
 		{"REDIS_URL", "hush", "****** (4 bytes)"},
 		{"REDIS_URL", "redis://:hu%zz@h", "****** (16 bytes)"},
 		{"JWT_JWKS_URL", "https://u:hush@h/k", "https://u:xxxxx@h/k"},
+		{"JWT_JWKS_URL", "https://h/k?key=hush", "https://h/k?xxxxx"},
+		{"REDIS_ADDRS", "u:hush@h:1,v:hush@i:1", "xxxxx@i:1"},
 		{"JWT_SECRET_KEY", "hush", "****** (4 bytes)"},
 		{"REDIS_PASSWORD", "", ""},
 		{"REDIS_HOST", "h", "h"},

@@ -38,7 +38,7 @@ var (
 type keySet struct {
 	*jwkset.MemoryJWKSet
 	cfg     Config
-	shown   string // the address without credentials
+	shown   string // the address without credentials, nor a query, which may be one
 	client  *http.Client
 	lookup  keyfunc.Keyfunc
 	demand  *rate.Limiter
@@ -55,8 +55,10 @@ func newKeySet(cfg Config, log *slog.Logger) (*keySet, error) {
 	if err != nil {
 		return nil, errors.New("JWKS URL cannot be parsed")
 	}
+	public := *u
+	public.RawQuery, public.Fragment = "", ""
 	s := &keySet{
-		MemoryJWKSet: jwkset.NewMemoryStorage(), cfg: cfg, shown: u.Redacted(), client: newJWKSClient(), log: log,
+		MemoryJWKSet: jwkset.NewMemoryStorage(), cfg: cfg, shown: public.Redacted(), client: newJWKSClient(), log: log,
 		demand: rate.NewLimiter(rate.Every(cfg.JWKSMinInterval), 1),
 	}
 	s.lookup, err = keyfunc.New(keyfunc.Options{Storage: s})

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"io"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/stretchr/testify/require"
+)
+
+// secretive are words by which a flag says that it takes a secret. What is on a command line is in the list of processes,
+// for every user of the machine, and in the shell's history.
+var secretive = regexp.MustCompile(`(?i)secret|passw|passphrase|credential|token|private|pem\b|\bkey\b|api.?key|\bauth\b|\burl\b|://`)
+
+// harmless are the flags and arguments that talk of secrets and take none, with what they take.
+var harmless = map[string]string{
+	"token --ttl":        "a duration",
+	"token --key":        "a file's name",
+	"token --algorithm":  "an algorithm's name",
+	"bench url":          "an address",
+	"bench --clients":    "a number",
+	"bench --key":        "a file's name",
+	"bench --algorithm":  "an algorithm's name",
+	"revoke --jti":       "a token's id, by which nobody comes in",
+	"revoke --expires":   "a time",
+	"revoke --user":      "an id",
+	"publish --event-id": "the publisher's name for an event",
+}
+
+// suspects are the flags and arguments of all commands that talk of secrets.
+func suspects(t *testing.T, commands any) map[string]*kong.Value {
+	t.Helper()
+	parser, err := kong.New(commands, kong.Name("gateway"), kong.Writers(io.Discard, io.Discard))
+	require.NoError(t, err)
+	found := map[string]*kong.Value{}
+	look := func(path, name, placeholder string, v *kong.Value) {
+		if secretive.MatchString(name + " " + v.Help + " " + placeholder) {
+			found[strings.TrimSpace(path+" "+name)] = v
+		}
+	}
+	var walk func(path string, n *kong.Node)
+	walk = func(path string, n *kong.Node) {
+		for _, f := range n.Flags {
+			require.Empty(t, f.Envs, "%s: variables are config.go's", f.Name)
+			look(path, "--"+f.Name, f.PlaceHolder, f.Value)
+		}
+		for _, p := range n.Positional {
+			look(path, p.Name, "", p)
+		}
+		for _, child := range n.Children {
+			walk(strings.TrimSpace(path+" "+child.Name), child)
+		}
+	}
+	walk("", parser.Model.Node)
+	return found
+}
+
+func TestNoSecretIsTakenFromTheCommandLine(t *testing.T) {
+	found := suspects(t, &cli{})
+	for name, v := range found {
+		require.Contains(t, harmless, name, "it talks of a secret: %s", v.Help)
+		if harmless[name] == "a file's name" {
+			require.Equal(t, "path", v.Tag.Type, name)
+		}
+	}
+	for name := range harmless {
+		require.Contains(t, found, name, "it is gone, or talks of no secret any more")
+	}
+	// No flag stands for a variable that holds a secret.
+	for _, v := range variables {
+		if v.Secret {
+			flag := "--" + strings.ReplaceAll(strings.ToLower(v.Name), "_", "-")
+			for name := range found {
+				require.NotContains(t, name, flag)
+			}
+		}
+	}
+
+	require.Len(t, suspects(t, &struct {
+		A struct {
+			Password string `help:"What lets you in."`
+			Other    string `help:"The secret by which tokens are signed."`
+			Fine     string `help:"How many."`
+		} `cmd:""`
+	}{}), 2, "those would be found")
+}
