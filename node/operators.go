@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
+	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
 // ErrUnanswered says that not all nodes told what they have, in time.
@@ -44,11 +45,11 @@ func (s *session) MarshalJSON() ([]byte, error) {
 // UserSockets returns the sockets that a user has in the whole cluster. The error wraps ErrUnanswered, or is ctx's.
 func (n *Node) UserSockets(ctx context.Context, user string) ([]UserSocket, error) {
 	type result struct {
-		sockets []*socket.RemoteSocket
+		sockets []socket.SocketDetails
 		err     error
 	}
 	answered := make(chan result, 1)
-	go n.io.In(socket.Room(UserRoom(user))).FetchSockets()(func(sockets []*socket.RemoteSocket, err error) {
+	go n.io.Sockets().Adapter().FetchSockets(ofUser(user))(func(sockets []socket.SocketDetails, err error) {
 		answered <- result{sockets, err} // in the adapter's own time at the latest
 	})
 	select {
@@ -66,7 +67,7 @@ func (n *Node) UserSockets(ctx context.Context, user string) ([]UserSocket, erro
 	}
 }
 
-func userSocket(s *socket.RemoteSocket) UserSocket {
+func userSocket(s socket.SocketDetails) UserSocket {
 	u := UserSocket{ID: string(s.Id())}
 	var data socketData
 	if raw, err := json.Marshal(s.Data()); err == nil && json.Unmarshal(raw, &data) == nil {
@@ -92,5 +93,12 @@ func userSocket(s *socket.RemoteSocket) UserSocket {
 // DisconnectUser closes the sockets of a user in the whole cluster, in the log's order: their clients stay away, and
 // what they had open is not recovered.
 func (n *Node) DisconnectUser(user string) {
-	n.io.In(socket.Room(UserRoom(user))).DisconnectSockets(true)
+	n.io.Sockets().Adapter().DisconnectSockets(ofUser(user), true)
+}
+
+// ofUser selects the sockets of a user.
+func ofUser(user string) *socket.BroadcastOptions {
+	return &socket.BroadcastOptions{
+		Rooms: types.NewSet(socket.Room(UserRoom(user))), Except: types.NewSet[socket.Room](), Flags: &socket.BroadcastFlags{},
+	}
 }
