@@ -16,17 +16,23 @@ var secretive = regexp.MustCompile(`(?i)secret|passw|passphrase|credential|token
 
 // harmless are the flags and arguments that talk of secrets and take none, with what they take.
 var harmless = map[string]string{
-	"token --ttl":        "a duration",
-	"token --key":        "a file's name",
-	"token --algorithm":  "an algorithm's name",
-	"bench url":          "an address",
-	"bench --clients":    "a number",
-	"bench --key":        "a file's name",
-	"bench --algorithm":  "an algorithm's name",
-	"revoke --jti":       "a token's id, by which nobody comes in",
-	"revoke --expires":   "a time",
-	"revoke --user":      "an id",
-	"publish --event-id": "the publisher's name for an event",
+	"token --ttl":              "a duration",
+	"token --key":              "a file's name",
+	"token --algorithm":        "an algorithm's name",
+	"bench url":                "an address",
+	"bench --clients":          "a number",
+	"bench --key":              "a file's name",
+	"bench --algorithm":        "an algorithm's name",
+	"revoke --jti":             "a token's id, by which nobody comes in",
+	"revoke --expires":         "a time",
+	"revoke --user":            "an id",
+	"publish --event-id":       "the publisher's name for an event",
+	"admin --url":              "an address; one with a password in it is refused",
+	"admin publish --event-id": "the publisher's name for an event",
+	"admin revoke --before":    "a time",
+	"admin revoke --user":      "an id",
+	"admin revoke --exp":       "a time",
+	"admin revoke --jti":       "a token's id, by which nobody comes in",
 }
 
 // suspects are the flags and arguments of all commands that talk of secrets.
