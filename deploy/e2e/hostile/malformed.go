@@ -64,7 +64,7 @@ func malformed(ctx context.Context, f settings) (*report, error) {
 		return r, err
 	}
 	r.note("attacks", "%d in %v, %d kinds", r.attacks.Total(), took.Round(time.Second), len(r.attacks))
-	r.check(r.attacks.Total(attack.Failed) == 0, "answers 500 and the like", "0", "%d", r.attacks.Total(attack.Failed))
+	r.check(r.attacks.Total(attack.Failed) == 0, "answers with 500", "0", "%d", r.attacks.Total(attack.Failed))
 	r.check(r.attacks.Total() > 0 && r.attacks.Total(attack.Unreached) <= r.attacks.Total()/20, "attacks that did not come about", "5 %", "%d",
 		r.attacks.Total(attack.Unreached))
 	r.tally("alone", alone)

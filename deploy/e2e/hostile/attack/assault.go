@@ -111,7 +111,7 @@ func (l *link) outcomeOf(status int) Outcome {
 	switch {
 	case status == 0:
 		return l.outcome(glance)
-	case status >= http.StatusInternalServerError && status != http.StatusServiceUnavailable:
+	case status == http.StatusInternalServerError:
 		return Failed
 	case status >= http.StatusBadRequest:
 		return Refused

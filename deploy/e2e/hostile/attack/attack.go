@@ -88,7 +88,7 @@ const (
 	Closed    Outcome = "closed"    // the gateway ended the connection
 	Kept      Outcome = "kept"      // the connection was served, or still there, when the attacker left
 	Unreached Outcome = "unreached" // the attack could not be played: no connection, no session
-	Failed    Outcome = "failed"    // an HTTP status that means a fault of the gateway's: 500 or more, but for 503
+	Failed    Outcome = "failed"    // HTTP 500, a fault of the gateway's
 )
 
 // Outcomes are all there are, in the order of a table.
