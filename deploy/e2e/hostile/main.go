@@ -43,13 +43,13 @@ type scenario struct {
 }
 
 func scenarios() []scenario {
-	return []scenario{{"malformed", malformed}, {"burst", burst}, {"slow", slow}}
+	return []scenario{{"malformed", malformed}, {"burst", burst}, {"slow", slow}, {"kinds", kinds}}
 }
 
 func main() { os.Exit(run()) }
 
 func parse() (f settings, names string) {
-	flag.StringVar(&names, "scenario", "malformed,burst,slow", "scenarios, comma-separated")
+	flag.StringVar(&names, "scenario", "malformed,burst,slow", "scenarios, comma-separated; kinds says what each kind of attack costs by itself")
 	flag.StringVar(&f.gateway, "gateway", "bin/gateway", "gateway binary")
 	flag.DurationVar(&f.duration, "duration", time.Minute, "how long malformed lasts, and slow up to 2m; the run without an attack before it takes a fifth, at least 30s")
 	flag.DurationVar(&f.settle, "settle", 2*time.Minute, "how long it may take until nothing is left of the attackers")
@@ -122,7 +122,7 @@ func choose(names string) ([]scenario, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("no scenario is called %q; there are malformed, burst and slow", name)
+			return nil, fmt.Errorf("no scenario is called %q; there are malformed, burst, slow and kinds", name)
 		}
 	}
 	return chosen, nil

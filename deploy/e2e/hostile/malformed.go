@@ -15,6 +15,9 @@ const quantile = 0.99
 // worse is how many times as slow the good clients may be served under attack.
 const worse = 2
 
+// releasedIn is how long memory is watched being given back. How much is kept is the runtime's business.
+const releasedIn = 20 * time.Second
+
 // hold is how long an attack that only stays does so.
 const hold = 5 * time.Second
 
@@ -73,16 +76,16 @@ func malformed(ctx context.Context, f settings) (*report, error) {
 	r.check(p99 <= worse*was, "p99 under attack / alone", "2", "%.2f", float64(p99)/float64(max(was, 1)))
 	r.note("node's CPU under attack", "%.0f %% of a core, %v an attack", 100*(during.cpu-before.cpu).Seconds()/took.Seconds(),
 		((during.cpu - before.cpu) / time.Duration(max(r.attacks.Total(), 1))).Round(time.Microsecond))
-	return r, aftermath(ctx, f, s, r, remains{pid: pid, before: before, connections: f.clients})
+	return r, aftermath(ctx, f, s, r, remains{pid: pid, before: before, during: during, connections: f.clients})
 }
 
 func nothing(context.Context) error { return nil }
 
 // remains is what the node should be left with.
 type remains struct {
-	pid         int
-	before      usage
-	connections int
+	pid            int
+	before, during usage
+	connections    int
 }
 
 // share is what a figure may be above what it was.
@@ -111,7 +114,13 @@ func aftermath(ctx context.Context, f settings, s *stage, r *report, want remain
 	r.check(connections == want.connections, "connections in /stats", fmt.Sprint(want.connections), "%d", connections)
 	r.check(after.files <= share(want.before.files), "files before, after", "+5 %", "%d, %d", want.before.files, after.files)
 	r.note("threads before, after", "%d, %d", want.before.threads, after.threads)
-	r.note("resident MB before, after", "%.1f, %.1f", mb(want.before), mb(after))
+	_ = until(ctx, "memory is given back", releasedIn, func() (err error) {
+		if after, err = s.node.usage(); err == nil && mb(after) > 1.2*mb(want.before) {
+			err = errors.New("not yet")
+		}
+		return err
+	})
+	r.note("resident MB before, under attack, after", "%.1f, %.1f, %.1f", mb(want.before), mb(want.during), mb(after))
 	r.check(s.node.running() && s.node.pid() == want.pid, "restarts", "0", "%d", map[bool]int{false: 1}[s.node.running()])
 	fault := s.fault()
 	r.check(fault == "", "panics in the log", "none", "%.200s", fault)

@@ -31,14 +31,18 @@ type order struct {
 }
 
 func (o order) config() attack.Config {
+	var tokens [hostileUsers]string
+	for i := range tokens {
+		tokens[i] = token("h" + strconv.Itoa(i))
+	}
 	return attack.Config{
 		Addr: o.Addr, Seed: o.Seed, Attackers: o.Attackers, Rate: o.Rate, First: o.First, Count: o.Count, Only: o.Only, Hold: o.Hold,
-		Token: hostileToken,
+		Token: func(i int) string { return tokens[i] }, Users: hostileUsers,
 	}
 }
 
-// hostileToken is a valid token of a hostile user.
-func hostileToken(i int) string { return token("h" + strconv.Itoa(i)) }
+// hostileUsers have valid tokens.
+const hostileUsers = 50
 
 // attackHere plays attacks in this process.
 func attackHere(ctx context.Context, o order) (attack.Counts, error) {

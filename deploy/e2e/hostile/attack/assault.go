@@ -209,7 +209,7 @@ func (a *assault) joined() *link {
 func (l *link) expect(prefixes ...string) (string, error) {
 	_ = l.SetReadDeadline(time.Now().Add(patience))
 	for {
-		m, err := readMessage(l.br)
+		_, m, err := readFrame(l.br)
 		if err != nil {
 			return "", err
 		}

@@ -6,6 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
+	"strings"
+	"time"
 )
 
 // frame is a masked WebSocket frame; first is its first byte.
@@ -86,7 +89,26 @@ func (a *assault) playFrames(frames func(a *assault) []byte) Outcome {
 		return Unreached
 	}
 	_ = l.send(frames(a))
-	return l.outcome(glance)
+	return l.verdict(glance)
+}
+
+// verdict reads on and says whether the gateway ends the WebSocket within the time, or refuses a connect.
+func (l *link) verdict(within time.Duration) Outcome {
+	_ = l.SetReadDeadline(time.Now().Add(within))
+	refused := false
+	for {
+		op, m, err := readFrame(l.br)
+		var timeout net.Error
+		switch {
+		case errors.As(err, &timeout) && timeout.Timeout() && refused:
+			return Refused
+		case errors.As(err, &timeout) && timeout.Timeout():
+			return Kept
+		case err != nil, op == opClose:
+			return Closed
+		}
+		refused = refused || strings.HasPrefix(m, "44")
+	}
 }
 
 func (a *assault) openedOrJoined() *link {
@@ -101,31 +123,33 @@ const maxFrame = 1 << 20
 
 var errFrame = errors.New("attack: a frame over 1 MiB")
 
-// readMessage reads a frame of the gateway's, which sends no fragments.
-func readMessage(br *bufio.Reader) (string, error) {
+const opClose = 8
+
+// readFrame reads a frame of the gateway's, which sends no fragments.
+func readFrame(br *bufio.Reader) (op byte, payload string, err error) {
 	var head [2]byte
 	if _, err := io.ReadFull(br, head[:]); err != nil {
-		return "", err
+		return 0, "", err
 	}
 	size := uint64(head[1] & 0x7f)
 	switch size {
 	case 126:
 		var long [2]byte
 		if _, err := io.ReadFull(br, long[:]); err != nil {
-			return "", err
+			return 0, "", err
 		}
 		size = uint64(binary.BigEndian.Uint16(long[:]))
 	case 127:
 		var long [8]byte
 		if _, err := io.ReadFull(br, long[:]); err != nil {
-			return "", err
+			return 0, "", err
 		}
 		size = binary.BigEndian.Uint64(long[:])
 	}
 	if size > maxFrame {
-		return "", errFrame
+		return 0, "", errFrame
 	}
-	payload := make([]byte, size)
-	_, err := io.ReadFull(br, payload)
-	return string(payload), err
+	content := make([]byte, size)
+	_, err = io.ReadFull(br, content)
+	return head[0] & 0x0f, string(content), err
 }

@@ -125,5 +125,5 @@ func (a *assault) playPackets(packets func(a *assault) []string) Outcome {
 		raw.Write(a.text(p))
 	}
 	_ = l.send(raw.Bytes())
-	return l.outcome(glance)
+	return l.verdict(glance)
 }

@@ -36,7 +36,7 @@ func (a *assault) halfUpgrade() Outcome {
 	default:
 		_ = ws.send(a.frame(0x82, a.noise(30)))
 	}
-	return ws.outcome(glance)
+	return ws.verdict(glance)
 }
 
 func (a *assault) upgradeTwice() Outcome {

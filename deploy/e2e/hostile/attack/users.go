@@ -34,7 +34,7 @@ func (a *assault) flood(n int, event func(i int) string) Outcome {
 		raw.Write(a.text(event(i)))
 	}
 	_ = l.send(raw.Bytes())
-	return l.outcome(glance)
+	return l.verdict(glance)
 }
 
 func (a *assault) subscribes() Outcome {
@@ -59,7 +59,7 @@ func (a *assault) floods() Outcome {
 	if l == nil {
 		return Unreached
 	}
-	burst := bytes.Repeat(a.text(`42["x"]`), 200)
+	burst := bytes.Repeat(a.text(`42["x"]`), 1000)
 	return a.hold(func() error { return l.send(burst) })
 }
 
