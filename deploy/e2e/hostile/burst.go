@@ -66,14 +66,14 @@ func oneBurst(ctx context.Context, f settings, r *report, name string, environ [
 	defer stop()
 	served := waitReady(ctx, fleet, latecomers, 30*time.Second)
 	late := time.Since(came)
-	r.note(name+": handshakes", "%d in %v from %d addresses: %s", f.handshakes, took.Round(10*time.Millisecond), burstAddrs, answersText(answers))
-	r.check(answers[attack.BurstTaken] == 0, name+": taken with a bad token", "0", "%d", answers[attack.BurstTaken])
-	r.check(answers[attack.BurstNoAnswer] == 0, name+": without an answer", "0", "%d", answers[attack.BurstNoAnswer])
-	r.note(name+": CPU per refused handshake", "%v", ((after.cpu - before.cpu) / time.Duration(f.handshakes)).Round(time.Microsecond))
-	r.check(served == nil && late <= servedIn, fmt.Sprintf("%s: %d good clients served in", name, latecomers), servedIn.String(), "%v",
+	r.notef(name+": handshakes", "%d in %v from %d addresses: %s", f.handshakes, took.Round(10*time.Millisecond), burstAddrs, answersText(answers))
+	r.checkf(answers[attack.BurstTaken] == 0, name+": taken with a bad token", "0", "%d", answers[attack.BurstTaken])
+	r.checkf(answers[attack.BurstNoAnswer] == 0, name+": without an answer", "0", "%d", answers[attack.BurstNoAnswer])
+	r.notef(name+": CPU per refused handshake", "%v", ((after.cpu - before.cpu) / time.Duration(f.handshakes)).Round(time.Microsecond))
+	r.checkf(served == nil && late <= servedIn, fmt.Sprintf("%s: %d good clients served in", name, latecomers), servedIn.String(), "%v",
 		late.Round(time.Millisecond))
-	r.note(name+": resident MB before, after", "%.1f, %.1f", mb(before), mb(after))
-	r.check(s.node.running() && s.fault() == "", name+": panics, restarts", "none", "%.200s", s.fault())
+	r.notef(name+": resident MB before, after", "%.1f, %.1f", mb(before), mb(after))
+	r.checkf(s.node.running() && s.fault() == "", name+": panics, restarts", "none", "%.200s", s.fault())
 	return nil
 }
 

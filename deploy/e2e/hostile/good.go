@@ -64,9 +64,15 @@ func runFleet(ctx context.Context, s *stage, cfg load.Config) (fleet *load.Fleet
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- fleet.Run(ctx) }()
-	return fleet, func() { cancel(); <-ended }, nil
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = fleet.Run(ctx) // what it met is in its counters
+	}()
+	return fleet, func() {
+		cancel()
+		<-ended
+	}, nil
 }
 
 func waitReady(ctx context.Context, fleet *load.Fleet, n int, within time.Duration) error {

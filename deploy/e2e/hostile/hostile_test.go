@@ -65,11 +65,11 @@ func TestBurstShortly(t *testing.T) {
 
 func TestReports(t *testing.T) {
 	r := &report{scenario: "s", attacks: attack.Counts{"k": {attack.Refused: 3}}}
-	r.note("a", "%d", 1)
+	r.notef("a", "%d", 1)
 	require.False(t, r.failed())
-	r.check(true, "b", "2", "%d", 2)
+	r.checkf(true, "b", "2", "%d", 2)
 	require.False(t, r.failed())
-	r.check(false, "c", "0", "%d", 3)
+	r.checkf(false, "c", "0", "%d", 3)
 	require.True(t, r.failed())
 	var out bytes.Buffer
 	show(&out, []*report{r})

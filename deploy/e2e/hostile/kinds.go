@@ -34,9 +34,9 @@ func kinds(ctx context.Context, f settings) (*report, error) {
 		}
 		n := counts.Total()
 		r.attacks[name] = counts[name]
-		r.note(name, "%v CPU an attack, of %d", ((after.cpu - before.cpu) / time.Duration(max(n, 1))).Round(10*time.Microsecond), n)
+		r.notef(name, "%v CPU an attack, of %d", ((after.cpu - before.cpu) / time.Duration(max(n, 1))).Round(10*time.Microsecond), n)
 	}
 	fault := s.fault()
-	r.check(s.node.running() && fault == "", "panics, restarts", "none", "%.200s", fault)
+	r.checkf(s.node.running() && fault == "", "panics, restarts", "none", "%.200s", fault)
 	return r, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/teloo/realtime-gateway/deploy/e2e/hostile/attack"
@@ -66,17 +67,18 @@ func malformed(ctx context.Context, f settings) (*report, error) {
 	if err != nil {
 		return r, err
 	}
-	r.note("attacks", "%d in %v, %d kinds", r.attacks.Total(), took.Round(time.Second), len(r.attacks))
-	r.check(r.attacks.Total(attack.Failed) == 0, "answers with 500", "0", "%d", r.attacks.Total(attack.Failed))
-	r.check(r.attacks.Total() > 0 && r.attacks.Total(attack.Unreached) <= r.attacks.Total()/20, "attacks that did not come about", "5 %", "%d",
+	r.notef("attacks", "%d in %v, %d kinds", r.attacks.Total(), took.Round(time.Second), len(r.attacks))
+	r.checkf(r.attacks.Total(attack.Failed) == 0, "answers with 500", "0", "%d", r.attacks.Total(attack.Failed))
+	r.checkf(r.attacks.Total() > 0 && r.attacks.Total(attack.Unreached) <= r.attacks.Total()/20, "attacks that did not come about", "5 %", "%d",
 		r.attacks.Total(attack.Unreached))
 	r.tally("alone", alone)
 	r.tally("under attack", attacked)
 	p99, was := attacked.latency.Quantile(quantile), alone.latency.Quantile(quantile)
-	r.check(p99 <= worse*was, "p99 under attack / alone", "2", "%.2f", float64(p99)/float64(max(was, 1)))
-	r.note("node's CPU under attack", "%.0f %% of a core, %v an attack", 100*(during.cpu-before.cpu).Seconds()/took.Seconds(),
+	r.checkf(p99 <= worse*was, "p99 under attack / alone", "2", "%.2f", float64(p99)/float64(max(was, 1)))
+	r.notef("node's CPU under attack", "%.0f %% of a core, %v an attack", 100*(during.cpu-before.cpu).Seconds()/took.Seconds(),
 		((during.cpu - before.cpu) / time.Duration(max(r.attacks.Total(), 1))).Round(time.Microsecond))
-	return r, aftermath(ctx, f, s, r, remains{pid: pid, before: before, during: during, connections: f.clients})
+	aftermath(ctx, f, s, r, remains{pid: pid, before: before, during: during, connections: f.clients})
+	return r, nil
 }
 
 func nothing(context.Context) error { return nil }
@@ -93,7 +95,7 @@ func share(n int) int { return n + n/20 }
 
 // aftermath waits until nothing is left of the attackers. Goroutines and heap cannot be seen from outside; they are
 // looked at by a test of cmd/gateway, which is attacked in the same way.
-func aftermath(ctx context.Context, f settings, s *stage, r *report, want remains) error {
+func aftermath(ctx context.Context, f settings, s *stage, r *report, want remains) {
 	f.progress("  waiting until nothing is left of the attackers")
 	began := time.Now()
 	var after usage
@@ -110,21 +112,20 @@ func aftermath(ctx context.Context, f settings, s *stage, r *report, want remain
 		}
 		return nil
 	})
-	r.check(waited == nil, "nothing left of the attackers", f.settle.String(), "%v", time.Since(began).Round(time.Second))
-	r.check(connections == want.connections, "connections in /stats", fmt.Sprint(want.connections), "%d", connections)
-	r.check(after.files <= share(want.before.files), "files before, after", "+5 %", "%d, %d", want.before.files, after.files)
-	r.note("threads before, after", "%d, %d", want.before.threads, after.threads)
+	r.checkf(waited == nil, "nothing left of the attackers", f.settle.String(), "%v", time.Since(began).Round(time.Second))
+	r.checkf(connections == want.connections, "connections in /stats", strconv.Itoa(want.connections), "%d", connections)
+	r.checkf(after.files <= share(want.before.files), "files before, after", "+5 %", "%d, %d", want.before.files, after.files)
+	r.notef("threads before, after", "%d, %d", want.before.threads, after.threads)
 	_ = until(ctx, "memory is given back", releasedIn, func() (err error) {
 		if after, err = s.node.usage(); err == nil && mb(after) > 1.2*mb(want.before) {
 			err = errors.New("not yet")
 		}
 		return err
 	})
-	r.note("resident MB before, under attack, after", "%.1f, %.1f, %.1f", mb(want.before), mb(want.during), mb(after))
-	r.check(s.node.running() && s.node.pid() == want.pid, "restarts", "0", "%d", map[bool]int{false: 1}[s.node.running()])
+	r.notef("resident MB before, under attack, after", "%.1f, %.1f, %.1f", mb(want.before), mb(want.during), mb(after))
+	r.checkf(s.node.running() && s.node.pid() == want.pid, "restarts", "0", "%d", map[bool]int{false: 1}[s.node.running()])
 	fault := s.fault()
-	r.check(fault == "", "panics in the log", "none", "%.200s", fault)
-	return nil
+	r.checkf(fault == "", "panics in the log", "none", "%.200s", fault)
 }
 
 func mb(u usage) float64 { return float64(u.residentKB) / 1024 }

@@ -20,14 +20,15 @@ type attacker func(ctx context.Context, o order) (attack.Counts, error)
 
 // order is what attackers are told.
 type order struct {
-	Addr         string
-	Seed         uint64
-	Attackers    int
-	Rate         float64
-	First, Count int
-	Only         string
-	For          time.Duration
-	Hold         time.Duration
+	Addr      string        `json:"addr"`
+	Seed      uint64        `json:"seed"`
+	Attackers int           `json:"attackers"`
+	Rate      float64       `json:"rate"`
+	First     int           `json:"first"`
+	Count     int           `json:"count"`
+	Only      string        `json:"only"`
+	For       time.Duration `json:"for"`
+	Hold      time.Duration `json:"hold"`
 }
 
 func (o order) config() attack.Config {

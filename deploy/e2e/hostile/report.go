@@ -23,13 +23,13 @@ type report struct {
 	attacks attack.Counts
 }
 
-// note adds a figure that has no bound.
-func (r *report) note(what, format string, args ...any) {
+// notef adds a figure that has no bound.
+func (r *report) notef(what, format string, args ...any) {
 	r.lines = append(r.lines, line{what: what, figure: fmt.Sprintf(format, args...), ok: true})
 }
 
-// check adds a figure that has one.
-func (r *report) check(ok bool, what, bound, format string, args ...any) {
+// checkf adds a figure that has one.
+func (r *report) checkf(ok bool, what, bound, format string, args ...any) {
 	r.lines = append(r.lines, line{what: what, figure: fmt.Sprintf(format, args...), bound: bound, ok: ok})
 }
 
@@ -44,11 +44,11 @@ func (r *report) failed() bool {
 
 // tally adds what the good clients had: nothing may be missing.
 func (r *report) tally(when string, t tally) {
-	r.note("latency "+when+" p50, p99, max", "%v, %v, %v of %d deliveries", ms(t.latency.Quantile(0.5)), ms(t.latency.Quantile(0.99)),
+	r.notef("latency "+when+" p50, p99, max", "%v, %v, %v of %d deliveries", ms(t.latency.Quantile(0.5)), ms(t.latency.Quantile(0.99)),
 		ms(t.latency.Max()), t.latency.Count())
-	r.check(t.latency.Count() > 0, "events received "+when, "some", "%d", t.latency.Count())
-	r.check(t.lost == 0 && t.repeated == 0, "lost, repeated "+when, "0, 0", "%d, %d", t.lost, t.repeated)
-	r.check(t.closed == 0, "good clients disconnected "+when, "0", "%d", t.closed)
+	r.checkf(t.latency.Count() > 0, "events received "+when, "some", "%d", t.latency.Count())
+	r.checkf(t.lost == 0 && t.repeated == 0, "lost, repeated "+when, "0, 0", "%d, %d", t.lost, t.repeated)
+	r.checkf(t.closed == 0, "good clients disconnected "+when, "0", "%d", t.closed)
 }
 
 func ms(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }

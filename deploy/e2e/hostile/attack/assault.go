@@ -91,9 +91,9 @@ func (l *link) send(b []byte) error {
 	return err
 }
 
-// answer reads an HTTP answer; status 0 if none comes within the time.
-func (l *link) answer(within time.Duration) (status int, body string) {
-	_ = l.SetReadDeadline(time.Now().Add(within))
+// answer reads an HTTP answer; status 0 if none comes.
+func (l *link) answer() (status int, body string) {
+	_ = l.SetReadDeadline(time.Now().Add(patience))
 	res, err := http.ReadResponse(l.br, nil)
 	if err != nil {
 		return 0, ""
@@ -155,7 +155,7 @@ func (a *assault) ask(raw []byte) Outcome {
 		return Unreached
 	}
 	_ = l.send(raw) // a gateway that has heard enough may have closed, and answered
-	status, _ := l.answer(patience)
+	status, _ := l.answer()
 	return l.outcomeOf(status)
 }
 
@@ -164,7 +164,7 @@ func (a *assault) polled() (l *link, path string) {
 	if l = a.dial(); l == nil || l.send(request(http.MethodGet, pollPath, "", "")) != nil {
 		return nil, ""
 	}
-	_, body := l.answer(patience)
+	_, body := l.answer()
 	_, rest, _ := strings.Cut(body, `"sid":"`)
 	sid, _, found := strings.Cut(rest, `"`)
 	if !found {
@@ -186,7 +186,7 @@ func (l *link) upgrade(path string) bool {
 	if l.send(request(http.MethodGet, path, upgradeHeaders, "")) != nil {
 		return false
 	}
-	status, _ := l.answer(patience)
+	status, _ := l.answer()
 	return status == http.StatusSwitchingProtocols
 }
 

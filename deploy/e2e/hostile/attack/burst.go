@@ -84,7 +84,7 @@ func comeBadly(ctx context.Context, cfg BurstConfig, n int) string {
 	if l.send(request("GET", wsPath, upgradeHeaders, "")) != nil {
 		return BurstNoAnswer
 	}
-	switch status, _ := l.answer(patience); status {
+	switch status, _ := l.answer(); status {
 	case 0:
 		return BurstNoAnswer
 	case 101:

@@ -89,12 +89,12 @@ func (a *assault) playFrames(frames func(a *assault) []byte) Outcome {
 		return Unreached
 	}
 	_ = l.send(frames(a))
-	return l.verdict(glance)
+	return l.verdict()
 }
 
-// verdict reads on and says whether the gateway ends the WebSocket within the time, or refuses a connect.
-func (l *link) verdict(within time.Duration) Outcome {
-	_ = l.SetReadDeadline(time.Now().Add(within))
+// verdict reads on and says whether the gateway ends the WebSocket at once, or refuses a connect.
+func (l *link) verdict() Outcome {
+	_ = l.SetReadDeadline(time.Now().Add(glance))
 	refused := false
 	for {
 		op, m, err := readFrame(l.br)

@@ -60,14 +60,7 @@ func packetAttacks() map[string]func(a *assault) []string {
 			return []string{`42["` + one(a, "connect", "connect_error", "disconnect", "disconnecting", "error", "newListener", "removeListener", "connection",
 				"connected", "pong", "sync", "user_joined", "token_expired") + `",{"x":1}]`}
 		},
-		"bad-ids": func(a *assault) []string {
-			return repeat(20, func() string {
-				return `42` + strconv.Itoa(a.rng.IntN(100)) + `["` + one(a, "subscribe_solicitud", "unsubscribe_solicitud", "refresh_token") + `",` +
-					one(a, `null`, `[]`, `{}`, `{"solicitud_id":null}`, `{"solicitud_id":1e400}`, `{"solicitud_id":-1}`, `{"solicitud_id":"*"}`,
-						`{"solicitud_id":"{teloo}"}`, `{"solicitud_id":"../admin"}`, `{"solicitud_id":"a\u0000b"}`, `{"solicitud_id":["1"]}`,
-						`{"solicitud_id":"`+a.word(5000)+`"}`, `{"solicitud_id":99999999999999999999999}`, `{"token":{"a":1}}`, `{"token":"`+a.word(20_000)+`"}`) + `]`
-			})
-		},
+		"bad-ids": (*assault).badIDs,
 		"engine": func(a *assault) []string {
 			return repeat(50, func() string {
 				return one(a, "0", "1x", "2probe", "3probe", "5", "6", "7", "b", "bAAAA", "3", "2"+a.word(100))
@@ -76,10 +69,20 @@ func packetAttacks() map[string]func(a *assault) []string {
 	}
 }
 
-func repeat(n int, make func() string) []string {
+// badIDs ask for rooms and tokens that nobody can have.
+func (a *assault) badIDs() []string {
+	return repeat(20, func() string {
+		return `42` + strconv.Itoa(a.rng.IntN(100)) + `["` + one(a, "subscribe_solicitud", "unsubscribe_solicitud", "refresh_token") + `",` +
+			one(a, `null`, `[]`, `{}`, `{"solicitud_id":null}`, `{"solicitud_id":1e400}`, `{"solicitud_id":-1}`, `{"solicitud_id":"*"}`,
+				`{"solicitud_id":"{teloo}"}`, `{"solicitud_id":"../admin"}`, `{"solicitud_id":"a\u0000b"}`, `{"solicitud_id":["1"]}`,
+				`{"solicitud_id":"`+a.word(5000)+`"}`, `{"solicitud_id":99999999999999999999999}`, `{"token":{"a":1}}`, `{"token":"`+a.word(20_000)+`"}`) + `]`
+	})
+}
+
+func repeat(n int, one func() string) []string {
 	var list []string
 	for range n {
-		list = append(list, make())
+		list = append(list, one())
 	}
 	return list
 }
@@ -125,5 +128,5 @@ func (a *assault) playPackets(packets func(a *assault) []string) Outcome {
 		raw.Write(a.text(p))
 	}
 	_ = l.send(raw.Bytes())
-	return l.verdict(glance)
+	return l.verdict()
 }

@@ -26,7 +26,7 @@ func (a *assault) post(body string) Outcome {
 		return Unreached
 	}
 	_ = l.send(request(http.MethodPost, path, "", body))
-	status, _ := l.answer(patience)
+	status, _ := l.answer()
 	return l.outcomeOf(status)
 }
 
@@ -45,7 +45,7 @@ func (a *assault) hugeLength() Outcome {
 	}
 	_ = l.send(fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n4%s", path,
 		one(a, int64(100_001), 1<<20, 1<<31, 1<<62), a.word(a.rng.IntN(5000))))
-	status, _ := l.answer(patience)
+	status, _ := l.answer()
 	return l.outcomeOf(status)
 }
 
@@ -62,7 +62,7 @@ func (a *assault) hugeChunked() Outcome {
 			break
 		}
 	}
-	status, _ := l.answer(patience)
+	status, _ := l.answer()
 	return l.outcomeOf(status)
 }
 
@@ -87,7 +87,7 @@ func (a *assault) overlap() Outcome {
 		_ = first.send(raw)
 	}
 	_ = second.send(raw)
-	status, _ := second.answer(patience)
+	status, _ := second.answer()
 	return second.outcomeOf(status)
 }
 

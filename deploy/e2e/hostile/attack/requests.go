@@ -112,7 +112,7 @@ func (a *assault) pipeline() Outcome {
 		return Unreached
 	}
 	_ = l.send([]byte(strings.Repeat(string(request(http.MethodGet, pollPath, "", "")), 2+a.rng.IntN(30))))
-	status, _ := l.answer(patience)
+	status, _ := l.answer()
 	return l.outcomeOf(status)
 }
 

@@ -36,7 +36,7 @@ func (a *assault) halfUpgrade() Outcome {
 	default:
 		_ = ws.send(a.frame(0x82, a.noise(30)))
 	}
-	return ws.verdict(glance)
+	return ws.verdict()
 }
 
 func (a *assault) upgradeTwice() Outcome {
@@ -47,6 +47,6 @@ func (a *assault) upgradeTwice() Outcome {
 	}
 	_ = first.send(a.text("2probe"))
 	_ = second.send(request(http.MethodGet, toWebSocket(path), upgradeHeaders, ""))
-	status, _ := second.answer(patience)
+	status, _ := second.answer()
 	return second.outcomeOf(status)
 }

@@ -34,7 +34,7 @@ func (a *assault) flood(n int, event func(i int) string) Outcome {
 		raw.Write(a.text(event(i)))
 	}
 	_ = l.send(raw.Bytes())
-	return l.verdict(glance)
+	return l.verdict()
 }
 
 func (a *assault) subscribes() Outcome {
