@@ -188,7 +188,8 @@ func (s *Session) Write(data io.Reader, _ *packet.Options, sent engine.SendCallb
 // WriteFrames queues one message: complete, unmasked WebSocket frames, a text frame whose payload is an Engine.IO packet
 // and binary frames of its attachments. They are shared and must not change; the slice itself is not kept. It calls nobody
 // back. What is uncharged does not count against the limits of a client that does not keep up, nor does what waits behind
-// it; both count against 64 times those. It reports false if the message was dropped: the session is not open, or a volatile one cannot be sent now.
+// it; both count against 64 times those. It reports false if the message was dropped: the session is not open, or a
+// volatile one cannot be sent now.
 func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 	s.mu.Lock()
 	if s.state.Load() != stateOpen || s.broken {
