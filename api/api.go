@@ -75,7 +75,7 @@ func (s *server) handler() http.Handler {
 		s.demoRoutes(mux)
 	}
 	mux.Handle("/", s.only(func(http.ResponseWriter, *http.Request) error { return errNotFound }))
-	return s.guard(mux)
+	return Guard(mux, s.cfg.MaxBody, s.fail)
 }
 
 type index struct {

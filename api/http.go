@@ -13,8 +13,9 @@ import (
 // answerFunc answers a request, or returns an error before having written anything.
 type answerFunc func(http.ResponseWriter, *http.Request) error
 
-// guard wraps every path: headers that hold whatever the answer is, a bounded body, and a panic costs one request.
-func (s *server) guard(next http.Handler) http.Handler {
+// Guard wraps every path of a handler: headers that hold whatever the answer is, a body of at most maxBody bytes, and a
+// panic costs one request, which fail answers.
+func Guard(next http.Handler, maxBody int64, fail func(http.ResponseWriter, *http.Request, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -24,7 +25,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Cache-Control", "no-store")
 		if r.Body != nil {
-			r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		}
 		defer func() {
 			switch p := recover(); p {
@@ -32,7 +33,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 			case http.ErrAbortHandler: // net/http's own way to give up on a connection
 				panic(p)
 			default:
-				s.fail(w, r, fmt.Errorf("panic: %v", p))
+				fail(w, r, fmt.Errorf("panic: %v", p))
 			}
 		}()
 		next.ServeHTTP(w, r)

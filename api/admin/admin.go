@@ -14,6 +14,8 @@ import (
 	"net/netip"
 	"reflect"
 	"time"
+
+	"github.com/teloo/realtime-gateway/api"
 )
 
 // Publisher writes events as the Core API does.
@@ -138,5 +140,5 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 		cfg: cfg, deps: deps, key: sha256.Sum256([]byte(cfg.Key)), log: deps.Log,
 		failures: newFailures(cfg.MaxFailures, cfg.MaxAddresses),
 	}
-	return s.guard(s.authenticated(s.mux())), nil
+	return api.Guard(s.authenticated(s.mux()), s.cfg.MaxBody, s.fail), nil
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"io"
+	"log/slog"
+	"runtime/debug"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -35,4 +38,17 @@ func TestMemoryIsReleasedAfterAStorm(t *testing.T) {
 		stop()
 		require.NoError(t, <-ended)
 	})
+}
+
+func TestTheHeapsGrowthIsSetUnlessSomebodyHas(t *testing.T) {
+	was, limit := debug.SetGCPercent(goDefault), debug.SetMemoryLimit(-1)
+	defer func() {
+		debug.SetGCPercent(was)
+		debug.SetMemoryLimit(limit)
+	}()
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	tuneMemory(log)
+	require.Equal(t, growth, debug.SetGCPercent(50))
+	tuneMemory(log)
+	require.Equal(t, 50, debug.SetGCPercent(goDefault))
 }
