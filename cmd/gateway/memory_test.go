@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"runtime/debug"
 	"sync/atomic"
@@ -46,7 +45,7 @@ func TestTheHeapsGrowthIsSetUnlessSomebodyHas(t *testing.T) {
 		debug.SetGCPercent(was)
 		debug.SetMemoryLimit(limit)
 	}()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	tuneMemory(log)
 	require.Equal(t, growth, debug.SetGCPercent(50))
 	tuneMemory(log)
