@@ -1,0 +1,52 @@
+package node
+
+import (
+	"context"
+	"errors"
+
+	"github.com/zishang520/socket.io/servers/socket/v3"
+)
+
+// asker is an adapter through which nodes can be asked.
+type asker interface {
+	Ask(ctx context.Context, packet []any) ([]any, error)
+}
+
+// Ask asks all other nodes a question that they answer by Answer, until ctx ends. It returns the answers that came, with
+// an error if some are missing.
+func (n *Node) Ask(ctx context.Context, question string) ([][]byte, error) {
+	a, ok := n.io.Sockets().Adapter().(asker)
+	if !ok {
+		return nil, errors.New("node: the adapter cannot ask")
+	}
+	got, err := a.Ask(ctx, []any{question})
+	answers := make([][]byte, 0, len(got))
+	for _, answer := range got {
+		if raw, ok := answer.([]byte); ok {
+			answers = append(answers, raw)
+		}
+	}
+	return answers, err
+}
+
+// Answer makes this node answer a question of other nodes'. To be called before Run; answer has to be quick.
+func (n *Node) Answer(question string, answer func() []byte) error {
+	return n.io.On(question, func(args ...any) {
+		defer n.recovered(question)
+		if _, ack := splitAck(args); ack != nil {
+			ack([]any{answer()}, nil)
+		}
+	})
+}
+
+// ByRole counts this node's sockets by role, in time that grows with them.
+func (n *Node) ByRole() map[string]int64 {
+	counts := make(map[string]int64)
+	n.io.Sockets().Sockets().Range(func(_ socket.SocketId, s *socket.Socket) bool {
+		if sess, ok := s.Data().(*session); ok {
+			counts[sess.who().Role]++
+		}
+		return true
+	})
+	return counts
+}
