@@ -137,30 +137,38 @@ func (d *DeadLetters) read(ctx context.Context, command, from, to string, count 
 	return decodeDeliveries(reply)
 }
 
-// each calls do for the letters of s, the oldest first. gone is called with the number of ids that have no letter.
-func (d *DeadLetters) each(ctx context.Context, s Selection, do func(Letter) error, gone func(int)) error {
+// each calls do for the letters of s, the oldest first, and gone for each id that has none. next is the After of what a
+// filter's Limit left; empty: nothing.
+func (d *DeadLetters) each(ctx context.Context, s Selection, do func(Letter) error, gone func()) (next string, err error) {
 	if len(s.IDs) == 0 {
 		s.Filter.Newest = false
-		return d.walk(ctx, s.Filter, func(l Letter) (bool, error) { return true, do(l) })
+		found := 0
+		err = d.walk(ctx, s.Filter, func(l Letter) (bool, error) {
+			if found++; found == s.Filter.Limit {
+				next = l.ID
+			}
+			return true, do(l)
+		})
+		return next, err
 	}
 	ids, err := ascending(s.IDs)
 	if err != nil {
-		return err
+		return "", err
 	}
 	for _, id := range ids {
 		l, err := d.Get(ctx, id)
 		if errors.Is(err, ErrNoLetter) {
-			gone(1)
+			gone()
 			continue
 		}
 		if err == nil {
 			err = do(l)
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // ascending returns ids in the stream's order, each once.

@@ -146,18 +146,18 @@ func newLetter(d delivery) Letter {
 			l.Size += len(name) + len(value)
 		}
 	}
-	l.identify()
+	l.Event, l.EventID = identify(l.Fields)
 	return l
 }
 
-// identify finds the event's name and idempotency key.
-func (l *Letter) identify() {
-	for _, f := range l.Fields {
+// identify finds an event's name and idempotency key.
+func identify(fields []Field) (event, eventID string) {
+	for _, f := range fields {
 		switch f.Name {
 		case "event":
-			l.Event = f.Value
+			event = f.Value
 		case "event_id":
-			l.EventID = f.Value
+			eventID = f.Value
 		case "payload":
 			var body struct {
 				Event   string `json:"event"`
@@ -165,8 +165,8 @@ func (l *Letter) identify() {
 			}
 			// What could be read before a wrong type is kept.
 			_ = json.Unmarshal([]byte(f.Value), &body)
-			l.Event, l.EventID = body.Event, body.EventID
-			return
+			return body.Event, body.EventID
 		}
 	}
+	return event, eventID
 }

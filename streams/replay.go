@@ -29,6 +29,8 @@ type Replayed struct {
 	Relayed int
 	// Kept names the first 100 of those refused or relayed.
 	Kept []Kept
+	// Next is the After of what the filter's Limit left, if there may be more.
+	Next string
 }
 
 // Kept is a dead letter that was not replayed, and why.
@@ -37,10 +39,11 @@ type Kept struct{ ID, Why string }
 // Done is how many letters were looked at.
 func (r Replayed) Done() int { return r.Replayed + r.Gone + r.Refused + r.Relayed }
 
-func (r *Replayed) keep(id, why string) {
+func (r Replayed) keeping(id, why string) Replayed {
 	if len(r.Kept) < maxRefusals {
 		r.Kept = append(r.Kept, Kept{id, why})
 	}
+	return r
 }
 
 // Replay writes the letters of s to the event stream again, the oldest first, each atomically with its removal. Two
@@ -51,10 +54,10 @@ func (r *Replayed) keep(id, why string) {
 // repetition; such a letter stays and is counted as Relayed.
 func (d *DeadLetters) Replay(ctx context.Context, s Selection, progress func(Replayed)) (Replayed, error) {
 	r := replay{DeadLetters: d, progress: progress}
-	err := d.each(ctx, s, func(l Letter) error {
+	next, err := d.each(ctx, s, func(l Letter) error {
 		if !l.Whole() || len(l.Fields) > maxDeadPairs {
 			r.sum.Refused++
-			r.sum.keep(l.ID, "it was cut when it died")
+			r.sum = r.sum.keeping(l.ID, "it was cut when it died")
 			return nil
 		}
 		if len(r.run) > 0 && (len(r.run) == replayMost || r.bytes+l.Size > replayBytes) {
@@ -65,10 +68,11 @@ func (d *DeadLetters) Replay(ctx context.Context, s Selection, progress func(Rep
 		r.run = append(r.run, letterKey{l.ID, l.EventID})
 		r.bytes += l.Size
 		return nil
-	}, func(n int) { r.sum.Gone += n })
+	}, func() { r.sum.Gone++ })
 	if err == nil {
 		err = r.flush(ctx)
 	}
+	r.sum.Next = next
 	return r.sum, err
 }
 
@@ -122,7 +126,7 @@ func (r *replay) settle(reply []string) error {
 			r.sum.Replayed++
 		case 's':
 			r.sum.Relayed++
-			r.sum.keep(r.run[i].id, "its event_id was relayed since")
+			r.sum = r.sum.keeping(r.run[i].id, "its event_id was relayed since")
 		default:
 			r.sum.Gone++
 		}
@@ -133,8 +137,11 @@ func (r *replay) settle(reply []string) error {
 	return nil
 }
 
-// Dropped is what became of a selection that was dropped.
-type Dropped struct{ Dropped, Gone int }
+// Dropped is what became of a selection that was dropped; Gone and Next are as in Replayed.
+type Dropped struct {
+	Dropped, Gone int
+	Next          string
+}
 
 // Drop removes the letters of s for good. progress is as in Replay.
 func (d *DeadLetters) Drop(ctx context.Context, s Selection, progress func(Dropped)) (Dropped, error) {
@@ -155,14 +162,15 @@ func (d *DeadLetters) Drop(ctx context.Context, s Selection, progress func(Dropp
 		}
 		return nil
 	}
-	err := d.each(ctx, s, func(l Letter) error {
+	next, err := d.each(ctx, s, func(l Letter) error {
 		if run = append(run, l.ID); len(run) < replayMost {
 			return nil
 		}
 		return flush()
-	}, func(n int) { sum.Gone += n })
+	}, func() { sum.Gone++ })
 	if err == nil {
 		err = flush()
 	}
+	sum.Next = next
 	return sum, err
 }
