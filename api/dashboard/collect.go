@@ -125,13 +125,10 @@ func (p *Page[W]) load(ctx context.Context, redis bool) {
 func (s *scene) view(all []Figures, nodes []nodeView, now int64) view {
 	c := s.cluster
 	v := view{
-		At: now, RedisDownSince: s.redisDown, Nodes: nodes, Users: c.Users, Unread: c.Unread, Pending: c.Pending, Dead: c.DeadLetters,
+		At: now, RedisDownSince: s.redisDown, Nodes: nodes, Users: c.Users, Unread: c.Unread, Pending: c.Pending, Waiting: c.Waiting, Dead: c.DeadLetters,
 		DeadLately: map[string]uint64{}, Refused: map[string]uint64{}, RefusedLately: map[string]uint64{},
 		Point:  point{At: now, Roles: make([]int64, len(Roles)), Events: make([]float64, len(Kinds))},
 		Deploy: lastDeploy(all, s.pasts),
-	}
-	if c.OldestPending > 0 && s.redisDown == 0 {
-		v.Waiting = max(0, now-c.OldestPending)
 	}
 	var earlier turn
 	if len(s.before) > 0 {

@@ -60,7 +60,6 @@ type Latency struct {
 // Member is a node that the cluster counts as living.
 type Member struct {
 	Name, Identity, Version string
-	Connections             int64
 }
 
 // Cluster is what only Redis knows.
@@ -71,8 +70,9 @@ type Cluster struct {
 	Members []Member
 	// Unread is how many events nobody has read yet; -1: not known.
 	Unread int64
-	// Pending is how many events were read and not committed, and OldestPending since when the oldest waits, unix ms; 0: none.
-	Pending, OldestPending int64
+	// Pending is how many events were read and not committed, and Waiting how long the oldest event not committed has been
+	// there, ms.
+	Pending, Waiting int64
 	// LogEnd is the time of the log's newest entry, unix ms; 0: none.
 	LogEnd int64
 	// DeadLetters is how many are open.

@@ -21,7 +21,9 @@ type entry struct {
 	answered bool // this time
 }
 
-func newRoster(keep time.Duration) *roster { return &roster{keep: keep, nodes: make(map[string]*entry)} }
+func newRoster(keep time.Duration) *roster {
+	return &roster{keep: keep, nodes: make(map[string]*entry)}
+}
 
 // heard notes the answers of this time.
 func (r *roster) heard(all []Figures, now int64) {

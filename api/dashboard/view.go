@@ -27,7 +27,7 @@ type view struct {
 	Point          point             `json:"point"`
 	Unread         int64             `json:"unread"`
 	Pending        int64             `json:"pending"`
-	Waiting        int64             `json:"waiting"` // ms, of the oldest pending event
+	Waiting        int64             `json:"waiting"` // ms, of the oldest event not committed
 	Dead           int64             `json:"dead"`    // open dead letters
 	DeadLately     map[string]uint64 `json:"dead_lately"`
 	Refused        map[string]uint64 `json:"refused"`

@@ -53,7 +53,9 @@ type parts struct {
 	router    *node.Router
 	redisUp   atomic.Bool
 	stopping  atomic.Bool
-	drain     chan struct{} // asks runDrain
+	drain     chan struct{}  // asks runDrain
+	page      *operatorsPage // nil: without a key there is none
+	kinds     eventKinds
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.
@@ -180,6 +182,7 @@ func (p *parts) relay(ev streams.Event) (streams.Relay, error) {
 	if err != nil {
 		return streams.Relay{}, err
 	}
+	p.kinds.count(ev.Name)
 	entry, err := adapter.EncodeBroadcast(p.identity, adapter.Broadcast{
 		Nsp: namespace, Rooms: rooms, Event: ev.Name, Args: []json.RawMessage{ev.Data},
 	})
