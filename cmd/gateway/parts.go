@@ -54,6 +54,7 @@ type parts struct {
 	redisUp   atomic.Bool
 	stopping  atomic.Bool
 	drain     chan struct{} // asks runDrain
+	observed  *instruments  // nil: METRICS=false
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.
@@ -65,6 +66,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 		commands: cfg.newRedis(false), events: cfg.newRedis(true), entries: cfg.newRedis(true),
 		router: node.NewRouter(cfg.JWTRoles), drain: make(chan struct{}, 1),
 	}
+	p.observe()
 	for _, step := range []func(context.Context, *slog.Logger) error{
 		p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildConsumer,
 	} {
