@@ -22,6 +22,8 @@ import (
 type instruments struct {
 	registry *metrics.Registry
 	redis    *metrics.Redis
+	latency  latencies
+	sampler  sampler
 }
 
 // figures are what the tables of metrics read from, taken at one moment.
@@ -36,6 +38,7 @@ type figures struct {
 	counters     presence.Counters
 	revocations  auth.RevocationStats
 	gossipStats  gossip.Stats // Live is 1 without gossip
+	sampled      sample
 }
 
 func (p *parts) figures() figures {
@@ -43,7 +46,7 @@ func (p *parts) figures() figures {
 		parts:     p,
 		nodeStats: p.node.Stats(), engineStats: p.node.EngineStats(), limitsStats: p.limits.Stats(),
 		adapterStats: p.cluster.Stats(), streamsStats: p.consumer.Stats(), counters: p.presence.Counters(),
-		revocations: p.revoked.Stats(), gossipStats: gossip.Stats{Live: p.live()},
+		revocations: p.revoked.Stats(), gossipStats: gossip.Stats{Live: p.live()}, sampled: p.observed.sampler.fresh(),
 	}
 	if p.gossip != nil {
 		f.gossipStats = p.gossip.Stats()
@@ -57,11 +60,13 @@ func (p *parts) observe() {
 		return
 	}
 	r := metrics.New()
-	p.observed = &instruments{registry: r, redis: metrics.NewRedis(r)}
+	p.observed = &instruments{registry: r, redis: metrics.NewRedis(r), latency: newLatencies(r)}
 	for client, blocking := range map[redis.UniversalClient]bool{p.commands: false, p.events: true, p.entries: true} {
 		p.observed.redis.Watch(client, blocking)
 	}
-	for _, rows := range [][]metrics.Row[figures]{nodeMetrics, clientMetrics, sendMetrics, logMetrics, eventMetrics, clusterMetrics, redisMetrics} {
+	for _, rows := range [][]row{
+		nodeMetrics, clientMetrics, sendMetrics, logMetrics, eventMetrics, clusterMetrics, redisMetrics, sampledMetrics,
+	} {
 		metrics.Table(r, p.figures, rows)
 	}
 }

@@ -12,6 +12,7 @@ var eventMetrics = []row{
 		Values: func(f *figures, emit emit) { emit(metrics.Bool(f.consumer.State() == streams.StateConsuming)) },
 	},
 	metrics.Count("teloo_events_read_total", "Events that this node read from the event stream", func(f *figures) uint64 { return f.streamsStats.Read }),
+	metrics.CountBy("teloo_events_committed_total", "kind", "Events that this node put into the log, by what their names begin with", func(f *figures) map[string]uint64 { return f.streamsStats.RelayedByKind }),
 	metrics.CountBy("teloo_events_dead_total", "reason", "Events that this node put into the dead letters", func(f *figures) map[string]uint64 { return f.streamsStats.Dead }, append(streams.Reasons(), "bad_id")...),
 	metrics.Count("teloo_events_duplicate_total", "Events whose `event_id` was seen before", func(f *figures) uint64 { return f.streamsStats.Duplicates }),
 	metrics.Count("teloo_events_superseded_total", "Events that another node had settled first", func(f *figures) uint64 { return f.streamsStats.Superseded }),
@@ -59,6 +60,9 @@ var logMetrics = []row{
 		},
 	},
 	metrics.Level("teloo_log_publish_queue", "Messages that wait to be published", func(f *figures) int { return f.adapterStats.Queued }),
+	metrics.Level("teloo_ring_entries", "Entries of the log that are held in memory for returning clients", func(f *figures) int { return f.adapterStats.RingEntries }),
+	metrics.Level("teloo_ring_bytes", "Bytes of them, about", func(f *figures) int { return f.adapterStats.RingBytes }),
+	metrics.Level("teloo_ring_coverage_seconds", "How far back they reach; less than `RECOVERY_WINDOW`: older ones are read from Redis, or the node is young", func(f *figures) float64 { return f.adapterStats.RingCoverage.Seconds() }),
 	{
 		Name: "teloo_recoveries_total", Kind: metrics.Counter, Labels: []string{"outcome"},
 		Help: "Attempts to go on with a session: `recovered`, `fresh` (could not be; the client knows) or `failed` (given up midway)",

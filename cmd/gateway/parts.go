@@ -119,8 +119,13 @@ func (p *parts) buildVerifier(ctx context.Context, log *slog.Logger) (err error)
 }
 
 func (p *parts) buildAdapter(_ context.Context, log *slog.Logger) (err error) {
+	var delivered func(ms, seq uint64)
+	if p.observed != nil {
+		delivered = p.observed.delivered
+	}
 	p.cluster, err = adapter.New(p.cfg.adapterConfig(p.identity), adapter.Deps{
-		Redis: p.commands, Blocking: p.entries, Lead: p.lead, Log: log,
+		Delivered: delivered,
+		Redis:     p.commands, Blocking: p.entries, Lead: p.lead, Log: log,
 		Expired: func(identity string) bool { return p.presence.Expired(identity) },
 		OnGap: func(reason string) {
 			p.log.Error("events were missed; closing all sockets", "reason", reason)
@@ -147,16 +152,24 @@ func (p *parts) buildNode(_ context.Context, log *slog.Logger) error {
 	if p.limits, err = limits.New(p.cfg.limitsConfig()); err != nil {
 		return err
 	}
+	var written func(int64)
+	if p.observed != nil {
+		written = p.observed.written
+	}
 	p.node, err = node.New(p.cfg.nodeConfig(), node.Deps{
 		Adapter: p.cluster, Verifier: p.verifier, Revocations: p.revoked, Grants: p.grants, Policy: p.cfg.subscribePolicy(), Presence: p.presence,
-		Sessions: p.cluster, Budget: budget, Limits: p.limits, Log: log,
+		Sessions: p.cluster, Budget: budget, Limits: p.limits, Written: written, Log: log,
 	})
 	return err
 }
 
 func (p *parts) buildConsumer(_ context.Context, log *slog.Logger) (err error) {
+	var relayed func(streams.Timing)
+	if p.observed != nil {
+		relayed = p.observed.relayed
+	}
 	p.consumer, err = streams.New(p.cfg.streamsConfig(p.identity), streams.Deps{
-		Redis: p.commands, Blocking: p.events, Handle: p.relay, Gone: p.presence.Gone, Lead: p.lead, Log: log,
+		Relayed: relayed, Redis: p.commands, Blocking: p.events, Handle: p.relay, Gone: p.presence.Gone, Lead: p.lead, Log: log,
 	})
 	return err
 }
