@@ -44,10 +44,12 @@ type Cluster struct {
 	lead     func() bool
 	onGap    func(string)
 	expired  func(string) bool
-	log      *slog.Logger
-	logKey   string
-	count    counters
-	warn     throttle
+	// delivered may be nil.
+	delivered func(ms, seq uint64)
+	log       *slog.Logger
+	logKey    string
+	count     counters
+	warn      throttle
 
 	publisher publisher
 	peers     requests
@@ -132,12 +134,12 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 		blocking: deps.Blocking,
 		lead:     deps.Lead,
 		onGap:    deps.OnGap,
-		expired:  deps.Expired,
-		log:      deps.Log.With("component", "adapter"),
-		logKey:   cfg.Prefix + ":log",
-		stopped:  make(chan struct{}),
-		nsps:     make(map[string]*nspAdapter),
-		ring:     newRing(ringLimits{entries: cfg.RingMaxEntries, bytes: cfg.RingMaxBytes, age: cfg.LogMaxAge}),
+		expired:  deps.Expired, delivered: deps.Delivered,
+		log:     deps.Log.With("component", "adapter"),
+		logKey:  cfg.Prefix + ":log",
+		stopped: make(chan struct{}),
+		nsps:    make(map[string]*nspAdapter),
+		ring:    newRing(ringLimits{entries: cfg.RingMaxEntries, bytes: cfg.RingMaxBytes, age: cfg.LogMaxAge}),
 	}
 	c.joinedAt.Store(&streamID{})
 	c.publisher.init(c)

@@ -270,7 +270,7 @@ func (r *reader) dispatch(l *logged, raw *rawEntry) (after func()) {
 	}
 	r.c.count.delivered.Add(1)
 	if e.kind == typeBroadcast {
-		a.deliver(delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id), again: r.c.again(l.source)})
+		a.deliver(delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id), again: r.c.again(l.source), source: l.source})
 		return nil
 	}
 	change := e // so that e itself, of which there are many more, need not outlive this

@@ -3,8 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-
-	"github.com/zishang520/socket.io/servers/socket/v3"
 )
 
 // asker is an adapter through which nodes can be asked.
@@ -37,16 +35,4 @@ func (n *Node) Answer(question string, answer func() []byte) error {
 			ack([]any{answer()}, nil)
 		}
 	})
-}
-
-// ByRole counts this node's sockets by role, in time that grows with them.
-func (n *Node) ByRole() map[string]int64 {
-	counts := make(map[string]int64)
-	n.io.Sockets().Sockets().Range(func(_ socket.SocketId, s *socket.Socket) bool {
-		if sess, ok := s.Data().(*session); ok {
-			counts[sess.who().Role]++
-		}
-		return true
-	})
-	return counts
 }

@@ -6,13 +6,17 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/teloo/realtime-gateway/api/dashboard"
+	"github.com/teloo/realtime-gateway/api/metrics"
 	"github.com/teloo/realtime-gateway/api/web"
 	"github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/node/limits"
@@ -34,7 +38,7 @@ func (p *parts) operatorsPage() (*operatorsPage, error) {
 	}
 	proxies := p.cfg.limitsConfig().TrustedProxies
 	page, err := dashboard.New[*node.Guest](p.cfg.dashboardConfig(), dashboard.Deps{
-		Figures: p.figures, Ask: p.node.Ask, Members: p.clusterMembers, Cluster: p.clusterFigures,
+		Figures: p.ownFigures, Ask: p.node.Ask, Members: p.clusterMembers, Cluster: p.clusterFigures,
 		Dead: deadLetters{streams.NewDeadLetters(p.commands, p.cfg.RedisPrefix)}, Assets: web.Dashboard,
 		ClientAddr: func(r *http.Request) netip.Addr { return limits.ClientAddr(r, proxies) },
 		Log:        p.base,
@@ -76,30 +80,49 @@ func (o *operatorsPage) run(ctx context.Context) error {
 	return both.Wait()
 }
 
-// figures are this node's, for the operators' page.
-func (p *parts) figures() dashboard.Figures {
+// ownFigures are this node's, for the operators' page.
+func (p *parts) ownFigures() dashboard.Figures {
 	ready, reasons := p.ready()
-	own, engine, limited, cluster, consumer := p.node.Stats(), p.node.EngineStats(), p.limits.Stats(), p.cluster.Stats(), p.consumer.Stats()
-	return dashboard.Figures{
+	cluster, consumer := p.cluster.Stats(), p.consumer.Stats()
+	f := dashboard.Figures{
 		Name: p.cfg.NodeName, Identity: p.identity, Version: buildVersion(), Started: p.began.UnixMilli(),
 		Ready: ready, Reasons: reasons, Draining: p.stopping.Load(),
-		Connections: p.node.ByRole(), Polling: engine.Polling, WebSocket: engine.WebSocket,
-		Events: p.kinds.counts(), Deliveries: cluster.Writes,
-		Position: timeOfID(cluster.Position), Backlog: consumer.Backlog,
-		Refused: map[string]uint64{
-			"connect_refused":     own.Refused - min(own.Refused, limited.SocketsRefused),
-			"too_many_sockets":    limited.SocketsRefused,
-			"address_rate":        limited.HandshakesRefused,
-			"connect_budget":      limited.BudgetRefused,
-			"bad_request":         engine.Refused,
-			"event_rate":          limited.EventsRefused,
-			"event_flood":         limited.EventFloods,
-			"slow_consumer":       engine.SlowConsumers + cluster.SlowSockets,
-			"token_revoked_after": own.Revoked,
-			"token_expired_after": own.Expired,
-		},
+		Connections: make(map[string]int64), Events: p.kinds.counts(), Deliveries: cluster.Writes,
+		Position: timeOfID(cluster.Position), Backlog: consumer.Backlog, Refused: p.refusals(),
 		Dead: consumer.Dead, Recovered: cluster.Recovered, NotRecovered: cluster.NotRecovered + cluster.RecoveryFailed,
 	}
+	for group, n := range p.node.Census() {
+		f.Connections[group.Role] += int64(n)
+		if group.Transport == "websocket" {
+			f.WebSocket += n
+		} else {
+			f.Polling += n
+		}
+	}
+	if p.observed != nil {
+		f.Latency = p.lastMinute.of(p.observed.latency.delivery, time.Now())
+	}
+	return f
+}
+
+// refusals are what this node refused, and whom it closed for something they did, by names that the page has words for.
+func (p *parts) refusals() map[string]uint64 {
+	own, limited := p.node.Stats(), p.limits.Stats()
+	all := map[string]uint64{
+		"handshake.rate_limited": limited.HandshakesRefused,
+		"handshake.budget":       limited.BudgetRefused,
+		"event.rate_limited":     limited.EventsRefused,
+	}
+	for code, n := range own.RefusedBy {
+		all["connect."+code] = n
+	}
+	for reason, n := range p.node.EngineStats().RefusedBy {
+		all["request."+reason] = n
+	}
+	for _, reason := range []string{"slow_consumer", "token_expired", "token_revoked", "event_flood", "gap"} {
+		all["closed."+reason] = own.Ended[reason]
+	}
+	return all
 }
 
 // timeOfID is the time in a stream's id, unix ms; 0 if it has none.
@@ -128,23 +151,54 @@ func membersOf(s presence.Stats) []dashboard.Member {
 
 // clusterFigures is what only Redis knows.
 func (p *parts) clusterFigures(ctx context.Context) (dashboard.Cluster, error) {
+	end, err := p.cluster.LogEnd(ctx)
+	if err != nil {
+		return dashboard.Cluster{}, err
+	}
 	s, err := p.presence.Stats(ctx)
 	if err != nil {
 		return dashboard.Cluster{}, err
 	}
-	last, err := p.commands.XRevRangeN(ctx, p.cfg.RedisPrefix+":log", "+", "-", 1).Result()
-	if err != nil {
-		return dashboard.Cluster{}, fmt.Errorf("the log's end: %w", err)
-	}
-	dead, err := p.commands.XLen(ctx, p.cfg.RedisPrefix+":dead").Result()
+	lag, err := p.consumer.Lag(ctx)
 	if err != nil {
 		return dashboard.Cluster{}, err
 	}
-	c := dashboard.Cluster{Users: s.ByRole, Members: membersOf(s), DeadLetters: dead, Unread: -1}
-	if len(last) > 0 {
-		c.LogEnd = timeOfID(last[0].ID)
+	return dashboard.Cluster{
+		Users: s.ByRole, Members: membersOf(s), Unread: lag.Undelivered, Pending: lag.Pending,
+		Waiting: max(lag.Waiting, lag.Oldest).Milliseconds(), LogEnd: timeOfID(end), DeadLetters: lag.Dead,
+	}, nil
+}
+
+// lastMinute is a histogram's last minute. It is safe for concurrent use.
+type lastMinute struct {
+	mu    sync.Mutex
+	shots []latencyShot // mu: the oldest first, a few seconds apart
+}
+
+type latencyShot struct {
+	at   time.Time
+	held metrics.Snapshot
+}
+
+const (
+	latencySpan = time.Minute
+	latencyStep = 5 * time.Second
+)
+
+// of tells what d has held for the last minute.
+func (l *lastMinute) of(d *metrics.Duration, now time.Time) dashboard.Latency {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	held := d.Snapshot()
+	for len(l.shots) > 1 && now.Sub(l.shots[1].at) >= latencySpan {
+		l.shots = l.shots[1:]
 	}
-	return c, nil
+	if len(l.shots) == 0 || now.Sub(l.shots[len(l.shots)-1].at) >= latencyStep {
+		l.shots = append(slices.Clone(l.shots), latencyShot{now, held})
+	}
+	held = held.Since(l.shots[0].held)
+	ms := func(q float64) float64 { return float64(held.Quantile(q)) / float64(time.Millisecond) }
+	return dashboard.Latency{Count: held.Count, P50: ms(0.5), P95: ms(0.95), P99: ms(0.99)}
 }
 
 // eventKinds counts the events that were routed here, by the first word of their names.
