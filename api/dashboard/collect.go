@@ -72,9 +72,11 @@ func (p *Page[W]) collect(ctx context.Context) {
 		p.roster.members(s.cluster.Members, ms(now))
 	}
 	nodes := p.roster.views(redis)
+	known, living := p.roster.known()
 	p.mu.Unlock()
 	v := s.view(all, nodes, ms(now))
-	v.Node = p.cfg.Node
+	v.Node, v.Deploy = p.cfg.Node, lastDeploy(living, s.pasts)
+	v.count(known)
 	s.remember(v.Point, all, p.cfg.Window)
 	p.tell(v)
 }
@@ -127,17 +129,13 @@ func (s *scene) view(all []Figures, nodes []nodeView, now int64) view {
 	v := view{
 		At: now, RedisDownSince: s.redisDown, Nodes: nodes, Users: c.Users, Unread: c.Unread, Pending: c.Pending, Waiting: c.Waiting, Dead: c.DeadLetters,
 		DeadLately: map[string]uint64{}, Refused: map[string]uint64{}, RefusedLately: map[string]uint64{},
-		Point:  point{At: now, Roles: make([]int64, len(Roles)), Events: make([]float64, len(Kinds))},
-		Deploy: lastDeploy(all, s.pasts),
+		Point: point{At: now, Roles: make([]int64, len(Roles)), Events: make([]float64, len(Kinds))},
 	}
 	var earlier turn
 	if len(s.before) > 0 {
 		earlier = s.before[0]
 	}
 	for _, f := range all {
-		sum(v.Refused, f.Refused)
-		sum(v.RefusedLately, f.RefusedLately)
-		sum(v.DeadLately, f.DeadLately)
 		shot := newSample(f, now)
 		for r, n := range shot.Roles {
 			v.Point.Roles[r] += n
@@ -159,6 +157,15 @@ func (s *scene) view(all []Figures, nodes []nodeView, now int64) view {
 	return v
 }
 
+// count adds up what the nodes counted, those that do not answer as far as they told.
+func (v *view) count(known []Figures) {
+	for _, f := range known {
+		sum(v.Refused, f.Refused)
+		sum(v.RefusedLately, f.RefusedLately)
+		sum(v.DeadLately, f.DeadLately)
+	}
+}
+
 // remember keeps what the next turns are compared with, and the chart for who comes later.
 func (s *scene) remember(p point, all []Figures, window time.Duration) {
 	this := turn{at: p.At, nodes: make(map[string]Figures, len(all))}
@@ -173,7 +180,10 @@ func (s *scene) remember(p point, all []Figures, window time.Duration) {
 		old++
 	}
 	s.points = slices.Delete(s.points, 0, old)
-	if len(s.before) > 1 { // the first has no rates
+	switch {
+	case s.redisDown > 0: // a gap: this node alone is not the cluster
+		s.points = append(s.points, point{At: p.At})
+	case len(s.before) > 1: // the first has no rates
 		s.points = append(s.points, p)
 	}
 }

@@ -73,3 +73,17 @@ func (r *roster) views(redis bool) []nodeView {
 	}
 	return slices.SortedFunc(slices.Values(views), func(a, b nodeView) int { return cmp.Compare(a.Name, b.Name) })
 }
+
+// known is what every node said last, and living what those said that count as living, or did while that could be told.
+func (r *roster) known() (known, living []Figures) {
+	for _, e := range r.nodes {
+		if e.last.Started == 0 {
+			continue // it never answered
+		}
+		known = append(known, e.last)
+		if e.member {
+			living = append(living, e.last)
+		}
+	}
+	return known, living
+}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -87,7 +86,7 @@ func (p *parts) ownFigures() dashboard.Figures {
 	f := dashboard.Figures{
 		Name: p.cfg.NodeName, Identity: p.identity, Version: buildVersion(), Started: p.began.UnixMilli(),
 		Ready: ready, Reasons: reasons, Draining: p.stopping.Load(),
-		Connections: make(map[string]int64), Events: p.kinds.counts(), Deliveries: cluster.Writes,
+		Connections: make(map[string]int64), Events: consumer.RelayedByKind, Deliveries: cluster.Writes,
 		Position: timeOfID(cluster.Position), Backlog: consumer.Backlog, Refused: p.refusals(),
 		Dead: consumer.Dead, Recovered: cluster.Recovered, NotRecovered: cluster.NotRecovered + cluster.RecoveryFailed,
 	}
@@ -199,27 +198,6 @@ func (l *lastMinute) of(d *metrics.Duration, now time.Time) dashboard.Latency {
 	held = held.Since(l.shots[0].held)
 	ms := func(q float64) float64 { return float64(held.Quantile(q)) / float64(time.Millisecond) }
 	return dashboard.Latency{Count: held.Count, P50: ms(0.5), P95: ms(0.95), P99: ms(0.99)}
-}
-
-// eventKinds counts the events that were routed here, by the first word of their names.
-type eventKinds [4]atomic.Uint64
-
-func (k *eventKinds) count(event string) {
-	kind, _, _ := strings.Cut(event, "_")
-	for i, known := range dashboard.Kinds {
-		if kind == known {
-			k[i].Add(1)
-			return
-		}
-	}
-}
-
-func (k *eventKinds) counts() map[string]uint64 {
-	counts := make(map[string]uint64, len(k))
-	for i, kind := range dashboard.Kinds {
-		counts[kind] = k[i].Load()
-	}
-	return counts
 }
 
 // deadLetters shows the dead letters to the operators' page.

@@ -56,7 +56,6 @@ type parts struct {
 	drain      chan struct{}  // asks runDrain
 	observed   *instruments   // nil: METRICS=false
 	page       *operatorsPage // nil: without a key there is none
-	kinds      eventKinds
 	lastMinute lastMinute // of the deliveries
 }
 
@@ -198,7 +197,6 @@ func (p *parts) relay(ev streams.Event) (streams.Relay, error) {
 	if err != nil {
 		return streams.Relay{}, err
 	}
-	p.kinds.count(ev.Name)
 	entry, err := adapter.EncodeBroadcast(p.identity, adapter.Broadcast{
 		Nsp: namespace, Rooms: rooms, Event: ev.Name, Args: []json.RawMessage{ev.Data},
 	})

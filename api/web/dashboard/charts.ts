@@ -22,7 +22,7 @@ const plans = (chart: Chart): Plan[] => [
     title: "Connections by role",
     names: chart.roles.map((r) => roles[r]?.[1] ?? r),
     say: number,
-    of: (p) => p.r,
+    of: (p) => p.r ?? [],
     total: "connections",
     none: "Nobody was connected in this time.",
   },
@@ -31,14 +31,14 @@ const plans = (chart: Chart): Plan[] => [
     title: "Events per second by kind",
     names: chart.kinds,
     say: rate,
-    of: (p) => p.e,
+    of: (p) => p.e ?? [],
     total: "events per second",
     none: "No event came in this time.",
   },
   {
     id: "latency",
     title: "Latency, from written to sent",
-    names: ["half are within", "95 % are within", "99 % are within"],
+    names: ["half within", "95 %", "99 %"],
     say: duration,
     of: (p) => (p.l?.length ? p.l : [null, null, null]),
     total: "",
@@ -55,6 +55,8 @@ class Graph {
   private readonly summary: HTMLElement;
   private readonly legend: HTMLElement;
   private plot: uPlot | undefined;
+  private first = 0;
+  private last = 0;
 
   constructor(private readonly plan: Plan) {
     const title = el("h2", { id: `${plan.id}-title` }, plan.title);
@@ -71,6 +73,13 @@ class Graph {
     return { width: Math.max(200, this.box.clientWidth), height: 190 };
   }
 
+  /** All that is known, but at least two minutes, so that a gateway just started is not a line at the edge. */
+  private span(window: number): [number, number] {
+    const now = this.last || Date.now();
+    const from = Math.min(this.first || now, now - 120_000);
+    return [Math.max(from, now - window) / 1000, now / 1000];
+  }
+
   /** The colours are the page's, which are others in the dark. */
   redraw(points: Point[], window: number): void {
     this.plot?.destroy();
@@ -85,11 +94,11 @@ class Graph {
         select: { show: false, left: 0, top: 0, width: 0, height: 0 },
         legend: { show: false },
         scales: {
-          x: { time: true, range: () => [(Date.now() - window) / 1000, Date.now() / 1000] },
+          x: { time: true, range: () => this.span(window) },
           y: { range: (_u, _min, max) => [0, Math.max(max * 1.1, this.plan.id === "latency" ? 10 : 1)] },
         },
         axes: [
-          { ...axis, space: 70, values: (_u, ticks) => ticks.map((t) => clock.format(t * 1000)) },
+          { ...axis, size: 28, space: 50, incrs: [60, 120, 300, 600, 900, 1800], values: (_u, ticks) => ticks.map((t) => clock.format(t * 1000)) },
           { ...axis, size: 56, values: (_u, ticks) => ticks.map((t) => (this.plan.id === "latency" ? duration(t) : short.format(t))) },
         ],
         series: [
@@ -99,7 +108,7 @@ class Graph {
             stroke: colour(`--line-${i}`),
             width: 2,
             dash: dashes[i] ?? [],
-            spanGaps: true,
+            spanGaps: false,
             points: { show: false },
           })),
         ],
@@ -116,6 +125,8 @@ class Graph {
   }
 
   private data(points: Point[]): uPlot.AlignedData {
+    this.first = points[0]?.t ?? 0;
+    this.last = points.at(-1)?.t ?? 0;
     const columns = this.plan.names.map((_n, i) => points.map((p) => this.plan.of(p)[i] ?? null));
     return [points.map((p) => p.t / 1000), ...columns];
   }
@@ -132,6 +143,7 @@ class Graph {
     });
     const whole = (p: Point): number | null => {
       const values = of(p);
+      if (!values.length) return null;
       return total ? values.reduce<number>((a, b) => a + (b ?? 0), 0) : (values[1] ?? null);
     };
     const all = points.map(whole).filter((n): n is number => n !== null);
@@ -143,7 +155,7 @@ class Graph {
     const current = last ? whole(last) : null;
     const range = `between ${say(Math.min(...all))} and ${say(most)} in the last ${duration((last?.t ?? 0) - (points[0]?.t ?? 0))}`;
     this.summary.textContent = total
-      ? `${say(current ?? 0)} ${total} now, ${range}.`
+      ? `${current === null ? "Not known" : `${say(current)} ${total}`} now, ${range}.`
       : `95 % are within ${current === null ? "an unknown time" : say(current)} now, ${range}.`;
   }
 }

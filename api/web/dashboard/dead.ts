@@ -1,7 +1,7 @@
 import { byId, el } from "../src/dom";
 import { cell } from "./figures";
 import { count, dead, duration, number, say, time } from "./words";
-import type { Counts, Letter, Reply } from "./types";
+import type { Letter, Reply, View } from "./types";
 
 type Ask = (event: string, what: Record<string, string>) => Promise<Reply>;
 
@@ -18,7 +18,7 @@ const fault = (reply: Reply): string => faults[reply.error ?? ""] ?? "That did n
 /** The list of dead letters, and the look inside one. */
 export function deadLetters(ask: Ask): {
   load: () => void;
-  changed: (open: number, lately: Counts) => void;
+  changed: (view: View) => void;
   close: () => void;
 } {
   const table = byId("dead");
@@ -97,7 +97,10 @@ export function deadLetters(ask: Ask): {
 
   function inside(l: Letter): void {
     byId("letter-title").textContent = l.event || "An event without a name";
-    byId("letter-why").textContent = `${say(dead, l.reason)} (${l.reason}).${l.detail ? ` ${l.detail}` : ""}${l.cut ? ` ${faults["cut"]}` : ""}`;
+    byId("letter-why").replaceChildren(
+      `${say(dead, l.reason)} (${l.reason}).${l.cut ? ` ${faults["cut"]}` : ""}`,
+      ...(l.detail ? [el("small", {}, l.detail)] : []),
+    );
     const facts: [string, string | undefined][] = [
       ["Died", `${new Date(l.at).toLocaleString("en-GB")}, ${duration(Math.max(0, Date.now() - l.at))} ago`],
       ["event_id", l.event_id],
@@ -188,9 +191,9 @@ export function deadLetters(ask: Ask): {
 
   return {
     load: () => void load(),
-    changed(open, lately) {
-      byId("dead-note").textContent = open ? `${number(open)} open` : "";
-      const now = JSON.stringify([open, lately]);
+    changed(view) {
+      byId("dead-note").textContent = view.dead ? `${number(view.dead)} open` : "";
+      const now = JSON.stringify([view.dead, view.dead_lately, view.redis_down_since]);
       if (now !== known) {
         known = now;
         void load();

@@ -7,6 +7,7 @@ export function cell(heading: string, ...content: (Node | string)[]): HTMLTableC
   return el("td", { role: "cell", "data-heading": heading }, ...content);
 }
 
+const total = (numbers: number[] | null): number => (numbers ?? []).reduce((a, b) => a + b, 0);
 const sum = (counts: Counts | null | undefined): number => Object.values(counts ?? {}).reduce((a, b) => a + b, 0);
 
 export function show(view: View): void {
@@ -31,7 +32,7 @@ function aboutNode(n: NodeView): Finding | undefined {
   const at = time(n.since ?? 0);
   switch (n.state) {
     case "lost":
-      return { level: "bad", text: `${n.name} is lost since ${at}. Its clients go on with their sessions on other nodes; look at its process and its machine.` };
+      return { level: "bad", text: `${n.name} was lost at ${at}. Its clients go on with their sessions on other nodes; look at its process and its machine.` };
     case "silent":
       return { level: "bad", text: `${n.name} does not answer since ${at}, though it counts as living. It may be overloaded or frozen.` };
     case "not_ready":
@@ -49,7 +50,7 @@ function find(view: View): Finding[] {
   const found: Finding[] = [];
   const say = (level: Level, text: string, link?: string): number => found.push({ level, text, ...(link && { link }) });
   if (view.redis_down_since) {
-    say("bad", `Redis does not answer since ${time(view.redis_down_since)}. Nothing is lost: events wait, and are delivered when it is back. Of other nodes nothing is known until then.`);
+    say("bad", `Redis does not answer since ${time(view.redis_down_since)}. Events that were written wait there, and are delivered when it is back. Of other nodes nothing is known until then.`);
   }
   for (const n of view.nodes) {
     const about = aboutNode(n);
@@ -65,7 +66,7 @@ function find(view: View): Finding[] {
   } else if (view.dead > 0) {
     say("info", `${count(view.dead, "dead letter waits", "dead letters wait")} for a decision.`, "#dead");
   }
-  const slow = view.refused_lately["slow_consumer"] ?? 0;
+  const slow = view.refused_lately["closed.slow_consumer"] ?? 0;
   if (slow > 0) say("warn", `${count(slow, "client", "clients")} read too slowly in the last 15 min and had to reconnect.`);
   const versions = new Set(view.nodes.filter((n) => n.state !== "lost" && n.state !== "left").map((n) => n.version));
   if (versions.size > 1) say("info", `Two versions run side by side: ${list([...versions].sort())}.`);
@@ -78,7 +79,7 @@ function title(view: View, found: Finding[]): string {
   const warn = found.filter((f) => f.level === "warn").length;
   if (bad) return bad === 1 ? "Something is wrong" : `${number(bad)} things are wrong`;
   if (warn) return "Worth a look";
-  const idle = sum(Object.fromEntries(view.point.r.map((n, i) => [i, n]))) === 0 && view.point.e.every((n) => n === 0);
+  const idle = total(view.point.r) === 0 && total(view.point.e) === 0;
   const ready = count(view.nodes.filter((n) => n.state === "ready").length, "node takes", "nodes take");
   return idle ? `All is well, and quiet: ${ready} clients, none is connected, no events come` : `All is well: ${ready} clients, nothing waits`;
 }
@@ -113,7 +114,7 @@ function findings(view: View): void {
 // The figures at a glance
 
 function tiles(view: View): void {
-  const sockets = view.point.r.reduce((a, b) => a + b, 0);
+  const sockets = total(view.point.r);
   const users = sum(view.users);
   const latency = view.point.l;
   const behind = Math.max(0, ...view.nodes.map((n) => n.lag));
@@ -122,7 +123,7 @@ function tiles(view: View): void {
   const came = d ? d.recovered + d.not_recovered : 0;
   put("tiles", [
     ["connections", "Connections", number(sockets), view.redis_down_since ? "of this node alone" : `of ${count(users, "user", "users")}`],
-    ["events", "Events per second", rate(view.point.e.reduce((a, b) => a + b, 0)), `${rate(sum(Object.fromEntries(view.nodes.map((n) => [n.name, n.deliveries]))))} messages sent`],
+    ["events", "Events per second", rate(total(view.point.e)), `${rate(total(view.nodes.map((n) => n.deliveries)))} messages sent`],
     ["latency", "Latency, 95 %", latency?.length ? duration(latency[1] ?? 0) : "–", latency?.length ? "from written to sent, last minute" : "nothing measured lately"],
     ["lag", "Events waiting", view.redis_down_since ? "?" : number(waiting), view.redis_down_since ? "Redis is away" : behind > 0 ? `slowest node ${duration(behind)} behind` : "no node is behind"],
     ["dead-letters", "Dead letters", number(view.dead), `${number(sum(view.dead_lately))} in the last 15 min`],
@@ -188,7 +189,7 @@ function nodes(view: View): void {
 // Refusals
 
 function refusals(view: View): void {
-  const rows = Object.entries(view.refused).sort(([a, n], [b, m]) => (view.refused_lately[b] ?? 0) - (view.refused_lately[a] ?? 0) || m - n);
+  const rows = Object.entries(view.refused).filter(([, n]) => n > 0).sort(([a, n], [b, m]) => (view.refused_lately[b] ?? 0) - (view.refused_lately[a] ?? 0) || m - n);
   const table = byId("refused");
   table.hidden = rows.length === 0;
   byId("refused-empty").hidden = rows.length > 0;

@@ -18,6 +18,7 @@ const fault = byId("login-error");
 const button = byId<HTMLButtonElement>("sign-in");
 const page = byId("page");
 const link = byId("link");
+const banner = byId("banner");
 const teller = byId("teller");
 
 const draw = charts(byId("charts"));
@@ -66,8 +67,8 @@ function signIn(secret: string): void {
     heard = Date.now();
     last = view;
     show(view);
-    draw.add(view.point);
-    letters.changed(view.dead, view.dead_lately);
+    draw.add(view.redis_down_since ? { t: view.at, r: null, e: null, l: null } : view.point); // this node alone is not the cluster
+    letters.changed(view);
     teller.textContent = `as ${view.node} sees it, ${time(view.at)}`;
     state();
   });
@@ -116,6 +117,11 @@ function state(): void {
       old: "No news from the gateway",
       lost: "Connection lost, trying again",
     }[now];
+  }
+  banner.hidden = !last || now === "live" || now === "connecting";
+  if (last && !banner.hidden) {
+    const text = `${last.node} ${now === "lost" ? "cannot be reached" : "sends no figures"}. What stands here is of ${time(last.at)}. Trying again; if it stays away, open the page of another node.`;
+    if (banner.textContent !== text) banner.textContent = text;
   }
   if (last && (now === "lost" || now === "old")) {
     teller.textContent = `figures of ${time(last.at)}, ${duration(age)} ago`;

@@ -2,8 +2,8 @@
 
 export interface Point {
   t: number;
-  r: number[];
-  e: number[];
+  r: number[] | null;
+  e: number[] | null;
   l: number[] | null;
 }
 

@@ -59,23 +59,31 @@ export const notReady: Record<string, string> = {
 
 /** What was refused or closed. */
 export const refused: Record<string, string> = {
-  connect_refused: "Connects without a valid token, or to a full node",
-  too_many_sockets: "Connects over a user's limit",
-  address_rate: "Handshakes over an address' rate",
-  connect_budget: "Handshakes over the cluster's rate",
-  bad_request: "Malformed or unknown transport requests",
-  event_rate: "Client events over the rate",
-  event_flood: "Clients closed for flooding",
-  slow_consumer: "Clients closed for reading too slowly",
-  token_revoked_after: "Clients closed as their token was revoked",
-  token_expired_after: "Clients closed as their token expired",
-  token_missing: "Connects without a token",
-  token_invalid: "Connects with an invalid token",
-  token_expired: "Connects with an expired token",
-  token_revoked: "Connects with a revoked token",
-  role_unknown: "Connects with an unknown role",
-  server_full: "Connects to a full node",
-  rate_limited: "Connects over a rate",
+  "connect.token_missing": "Connects without a token",
+  "connect.token_invalid": "Connects with an invalid token",
+  "connect.token_expired": "Connects with an expired token",
+  "connect.token_revoked": "Connects with a revoked token",
+  "connect.role_unknown": "Connects with an unknown role",
+  "connect.server_full": "Connects to a full node",
+  "connect.rate_limited": "Connects over a user's or the cluster's limit",
+  "handshake.rate_limited": "Handshakes over an address' rate",
+  "handshake.budget": "Handshakes over the cluster's rate",
+  "request.transport": "Requests for an unknown transport",
+  "request.unknown_session": "Requests of a session that is not here",
+  "request.method": "Requests with a wrong method",
+  "request.bad_request": "Malformed requests",
+  "request.origin": "Requests of pages that may not connect",
+  "request.protocol": "Requests in another protocol version",
+  "request.too_large": "Requests that are too large",
+  "request.stopped": "Requests while stopping",
+  "request.full": "Handshakes with a full node",
+  "request.upgrade": "Failed changes to WebSocket",
+  "event.rate_limited": "Client events over the rate",
+  "closed.event_flood": "Clients closed for flooding",
+  "closed.slow_consumer": "Clients closed for reading too slowly",
+  "closed.token_revoked": "Clients closed as their token was revoked",
+  "closed.token_expired": "Clients closed as their token expired",
+  "closed.gap": "Clients closed as their node missed events",
 };
 
 /** Why an event became a dead letter. */
@@ -97,5 +105,5 @@ export const dead: Record<string, string> = {
 
 /** A code in words, or at least without underscores. */
 export function say(words: Record<string, string>, code: string): string {
-  return words[code] ?? code.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase());
+  return words[code] ?? code.replace(/^\w+\./, "").replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase());
 }
