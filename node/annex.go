@@ -19,12 +19,14 @@ import (
 type AnnexConfig struct {
 	// Node is this node's name.
 	Node string
-	// MaxGuests bounds its sockets; as many connections again may be about to get one. 1 to 10,000.
+	// MaxGuests bounds its sockets; as many connections and annexSpare may be about to get one. 1 to 10,000.
 	MaxGuests int
 }
 
-// annexMaxPayload is what a guest may send at once, in bytes.
-const annexMaxPayload = 16 << 10
+const (
+	annexSpare      = 16
+	annexMaxPayload = 16 << 10 // bytes that a guest may send at once
+)
 
 // AnnexDeps decide on guests and serve them; all are required. Admit, Entered and Left have to be quick.
 type AnnexDeps struct {
@@ -74,7 +76,7 @@ func NewAnnex(cfg AnnexConfig, deps AnnexDeps) (*Annex, error) {
 		return nil, err
 	}
 	c := engine.DefaultConfig()
-	c.NodeName, c.MaxSessions, c.MaxPayload, c.Writers = cfg.Node, 2*cfg.MaxGuests, annexMaxPayload, 1
+	c.NodeName, c.MaxSessions, c.MaxPayload, c.Writers = cfg.Node, 2*cfg.MaxGuests+annexSpare, annexMaxPayload, 1
 	c.PingInterval, c.PingTimeout = 5*time.Second, 5*time.Second // a page has to notice soon that what it shows is old
 	c.Final, c.Acceptable, c.AllowOrigin = isDisconnect, hasFewAttachments, newOriginList(nil).allows
 	own, err := engine.New(c, deps.Log)

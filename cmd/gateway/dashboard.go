@@ -56,7 +56,9 @@ func (p *parts) operatorsPage() (*operatorsPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &operatorsPage{page: page, annex: annex, handler: page.Handler(annex.Handler())}, nil
+	// Whoever has no key yet is bound by the rate of addresses as clients are.
+	sockets := p.limits.Guard(annex.Handler(), limits.GuardConfig{Log: p.base})
+	return &operatorsPage{page: page, annex: annex, handler: page.Handler(sockets)}, nil
 }
 
 // dashboardConfig is of use with a key.
