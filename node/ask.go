@@ -36,3 +36,18 @@ func (n *Node) Answer(question string, answer func() []byte) error {
 		}
 	})
 }
+
+// Tell tells all other nodes something that they hear by Hear. Nobody knows whether they do.
+func (n *Node) Tell(news, text string) error { return n.io.ServerSideEmit(news, text) }
+
+// Hear calls heard with what other nodes Tell. To be called before Run; heard has to be quick.
+func (n *Node) Hear(news string, heard func(text string)) error {
+	return n.io.On(news, func(args ...any) {
+		defer n.recovered(news)
+		if len(args) > 0 {
+			if text, ok := args[0].(string); ok {
+				heard(text)
+			}
+		}
+	})
+}

@@ -53,15 +53,12 @@ func (p *Page[W]) watched() bool {
 
 // collect asks everybody and tells the watchers.
 func (p *Page[W]) collect(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.AskTimeout)
-	defer cancel()
 	s := &p.scene
 	now := time.Now()
 	redis := p.readCluster(ctx, now)
 	all := []Figures{p.figures()}
 	if redis {
-		answers, _ := p.deps.Ask(ctx, QuestionNow) // who does not answer is shown as silent
-		all = append(all, decode[Figures](answers)...)
+		all = append(all, decode[Figures](p.ask(ctx, QuestionNow))...) // who does not answer is shown as silent
 	}
 	if !s.loaded || redis && s.strangers(all) {
 		p.load(ctx, redis)
@@ -81,8 +78,18 @@ func (p *Page[W]) collect(ctx context.Context) {
 	p.tell(v)
 }
 
+// ask gives every node AskTimeout. Redis' own slowness must not be taken from that.
+func (p *Page[W]) ask(ctx context.Context, question string) [][]byte {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.AskTimeout)
+	defer cancel()
+	answers, _ := p.deps.Ask(ctx, question)
+	return answers
+}
+
 // readCluster reads what Redis knows, or keeps what it knew.
 func (p *Page[W]) readCluster(ctx context.Context, now time.Time) bool {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.AskTimeout)
+	defer cancel()
 	c, err := p.deps.Cluster(ctx)
 	if err != nil {
 		if p.scene.redisDown == 0 {
@@ -109,8 +116,7 @@ func (p *Page[W]) load(ctx context.Context, redis bool) {
 	s := &p.scene
 	pasts := []past{p.past()}
 	if redis {
-		answers, _ := p.deps.Ask(ctx, QuestionPast) // a chart with a node less is better than none
-		pasts = append(pasts, decode[past](answers)...)
+		pasts = append(pasts, decode[past](p.ask(ctx, QuestionPast))...) // a chart with a node less is better than none
 	}
 	s.pasts = make(map[string][]sample, len(pasts))
 	for _, node := range pasts {

@@ -48,9 +48,12 @@ func TestDeadLettersAreShownReplayedAndDropped(t *testing.T) {
 	require.True(t, ask("dead_list").OK)
 
 	r.dead.letter = Letter{ID: "1-1", Fields: []Field{
-		{Name: "a", Value: "x"}, {Name: "b", Value: strings.Repeat("y", 100<<10)},
-		{Name: "c", Value: strings.Repeat("z", 60<<10)}, {Name: "d", Value: strings.Repeat("z", 60<<10)},
-		{Name: "e", Value: strings.Repeat("z", 60<<10)}, {Name: "f", Value: strings.Repeat("z", 60<<10)},
+		{Name: "a", Value: "x"},
+		{Name: "b", Value: strings.Repeat("y", 100<<10)},
+		{Name: "c", Value: strings.Repeat("z", 60<<10)},
+		{Name: "d", Value: strings.Repeat("z", 60<<10)},
+		{Name: "e", Value: strings.Repeat("z", 60<<10)},
+		{Name: "f", Value: strings.Repeat("z", 60<<10)},
 	}}
 	got = ask("dead_get", map[string]any{"id": "1-1"})
 	require.True(t, got.OK)
@@ -79,7 +82,7 @@ func TestDeadLettersAreShownReplayedAndDropped(t *testing.T) {
 	for _, bad := range []map[string]any{{"id": 7}, {"id": strings.Repeat("9", 200)}, {"x": nil}} {
 		require.Equal(t, "bad_request", ask("dead_get", bad).Error)
 	}
-	require.True(t, strings.Contains(r.logs.String(), "hunter2"), "the cause is in the log")
+	require.Contains(t, r.logs.String(), "hunter2", "the cause is in the log")
 	p.deps.Dead = nil
 	require.Equal(t, "unavailable", ask("dead_list").Error)
 }

@@ -29,10 +29,11 @@ var (
 	ErrRateLimited  = errors.New("rate_limited")
 )
 
-// Questions that nodes ask each other.
+// Questions that nodes ask each other, and what a node tells when it leaves.
 const (
 	QuestionNow  = "gateway:figures"
 	QuestionPast = "gateway:history"
+	NewsLeaving  = "gateway:leaving"
 )
 
 // Page is the operators' page of one node, for watchers of type W. It is safe for concurrent use.
@@ -168,12 +169,21 @@ func (p *Page[W]) noteMembers(ctx context.Context) {
 	now := ms(time.Now())
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.watchers) > 0 {
+		return // collect knows better
+	}
+	p.roster.heard(nil, now)
 	p.roster.members(members, now)
 	for _, m := range members {
-		if e := p.roster.nodes[m.Name]; e != nil && !e.answered {
-			e.seen = now
-		}
+		p.roster.nodes[m.Name].seen = now
 	}
+}
+
+// Leaving notes that a node is going in order; identity is its process.
+func (p *Page[W]) Leaving(identity string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.roster.leaving(identity)
 }
 
 // guarded makes a panic of what was given cost one turn.

@@ -45,8 +45,8 @@ type rig struct {
 
 func newRig() *rig {
 	r := &rig{cfg: Config{Key: goodKey, Node: "gw1", CollectEvery: 100 * time.Millisecond, AskTimeout: 50 * time.Millisecond}, dead: &fakeDead{}}
-	r.own = figuresOf("gw1", 1000)
-	r.others = []Figures{figuresOf("gw2", 1000)}
+	r.own = figuresOf("gw1")
+	r.others = []Figures{figuresOf("gw2")}
 	r.cluster = Cluster{Users: map[string]int64{"client": 3}, Members: membersOf("gw1", "gw2"), LogEnd: 5000}
 	r.assets = fstest.MapFS{
 		"index.html": {Data: []byte("<!doctype html><title>operators</title>")}, "assets/main-abc.js": {Data: []byte("export {}")},
@@ -55,9 +55,9 @@ func newRig() *rig {
 	return r
 }
 
-func figuresOf(name string, started int64) Figures {
+func figuresOf(name string) Figures {
 	return Figures{
-		Name: name, Identity: name + ":1", Version: "1.0", Started: started, Ready: true, Position: 5000,
+		Name: name, Identity: name + ":1", Version: "1.0", Started: 1000, Ready: true, Position: 5000,
 		Connections: map[string]int64{"client": 2, "admin": 1}, Events: map[string]uint64{"oferta": 10},
 		Refused: map[string]uint64{"connect.token_invalid": 4}, Recovered: 9, NotRecovered: 1,
 	}
@@ -96,9 +96,17 @@ func (r *rig) page(t *testing.T) *Page[*watcher] {
 			}
 			return answers, errSecret // some are missing
 		},
-		Members: func(context.Context) ([]Member, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.cluster.Members, r.err },
-		Cluster: func(context.Context) (Cluster, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.cluster, r.err },
-		Dead:    r.dead, Assets: r.assets,
+		Members: func(context.Context) ([]Member, error) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.cluster.Members, r.err
+		},
+		Cluster: func(context.Context) (Cluster, error) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.cluster, r.err
+		},
+		Dead: r.dead, Assets: r.assets,
 		ClientAddr: func(req *http.Request) netip.Addr {
 			at, _ := netip.ParseAddrPort(req.RemoteAddr)
 			return at.Addr()
@@ -192,7 +200,7 @@ func TestAdmitWantsTheKey(t *testing.T) {
 func TestAWatcherSeesTheCluster(t *testing.T) {
 	r := newRig()
 	now := time.Now().Truncate(5 * time.Second).UnixMilli()
-	r.pasts = []past{{Identity: "gw2:1", Samples: []sample{newSample(figuresOf("gw2", 1000), now-5000), newSample(figuresOf("gw2", 1000), now)}}}
+	r.pasts = []past{{Identity: "gw2:1", Samples: []sample{newSample(figuresOf("gw2"), now-5000), newSample(figuresOf("gw2"), now)}}}
 	r.cluster.Unread, r.cluster.Pending, r.cluster.Waiting, r.cluster.DeadLetters = 4, 2, 1500, 7
 	r.others[0].Position = 4800
 	p := r.run(t)
@@ -204,7 +212,7 @@ func TestAWatcherSeesTheCluster(t *testing.T) {
 	require.Equal(t, []int64{2, 0, 1}, w.chart.Points[0].Roles)
 	require.Equal(t, "gw1", v.Node)
 	require.Equal(t, []int64{4, 0, 2}, v.Point.Roles)
-	require.EqualValues(t, map[string]uint64{"connect.token_invalid": 8}, v.Refused)
+	require.Equal(t, map[string]uint64{"connect.token_invalid": 8}, v.Refused)
 	require.Equal(t, []int64{4, 2, 1500, 7}, []int64{v.Unread, v.Pending, v.Waiting, v.Dead})
 	require.Equal(t, stateReady, nodeIn(v, "gw2").State)
 	require.EqualValues(t, 200, nodeIn(v, "gw2").Lag)
@@ -270,6 +278,12 @@ func TestWhatHappensToNodesIsSeen(t *testing.T) {
 	w.sees(t, "draining", state("gw2", stateDraining))
 	r.with(func() { r.others, r.cluster.Members = nil, membersOf("gw1") })
 	w.sees(t, "left", state("gw2", stateLeft))
+	// Another leaves in an instant, and says so.
+	r.with(func() { r.others, r.cluster.Members = []Figures{figuresOf("gw3")}, membersOf("gw1", "gw3") })
+	w.sees(t, "a third", state("gw3", stateReady))
+	p.Leaving("gw3:1")
+	r.with(func() { r.others, r.cluster.Members = nil, membersOf("gw1") })
+	w.sees(t, "left", state("gw3", stateLeft))
 	r.with(func() { r.own.Ready, r.own.Reasons = false, []string{"log"} })
 	v = w.sees(t, "not ready", state("gw1", stateNotReady))
 	require.Equal(t, []string{"log"}, nodeIn(v, "gw1").Reasons)

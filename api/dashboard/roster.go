@@ -19,6 +19,7 @@ type entry struct {
 	seen     int64   // when it last answered, or was first known of, unix ms
 	member   bool
 	answered bool // this time
+	leaving  bool
 }
 
 func newRoster(keep time.Duration) *roster {
@@ -31,7 +32,7 @@ func (r *roster) heard(all []Figures, now int64) {
 		e.answered = false
 	}
 	for _, f := range all {
-		r.nodes[f.Name] = &entry{last: f, seen: now, member: true, answered: true}
+		r.nodes[f.Name] = &entry{last: f, seen: now, member: true, answered: true, leaving: f.Draining}
 	}
 }
 
@@ -53,6 +54,15 @@ func (r *roster) members(all []Member, now int64) {
 	})
 }
 
+// leaving notes that a process goes in order.
+func (r *roster) leaving(identity string) {
+	for _, e := range r.nodes {
+		if e.last.Identity == identity {
+			e.leaving = true
+		}
+	}
+}
+
 // views are the nodes by name. Without Redis nobody but this node can be asked.
 func (r *roster) views(redis bool) []nodeView {
 	views := make([]nodeView, 0, len(r.nodes))
@@ -64,7 +74,7 @@ func (r *roster) views(redis bool) []nodeView {
 			v.State, v.Since = stateUnknown, e.seen
 		case e.member:
 			v.State, v.Since = stateSilent, e.seen
-		case e.last.Draining:
+		case e.leaving:
 			v.State, v.Since = stateLeft, e.seen
 		default:
 			v.State, v.Since = stateLost, e.seen

@@ -28,6 +28,12 @@ type operatorsPage struct {
 	page    *dashboard.Page[*node.Guest]
 	annex   *node.Annex
 	handler http.Handler
+	// leave is for when the node turns its clients away: run then tells the other nodes.
+	leave   func()
+	leaving <-chan struct{}
+	tell    func() error
+	// lastMinute is of the deliveries.
+	lastMinute lastMinute
 }
 
 // operatorsPage makes the operators' page; nil without a key.
@@ -50,6 +56,9 @@ func (p *parts) operatorsPage() (*operatorsPage, error) {
 			return nil, err
 		}
 	}
+	if err := p.node.Hear(dashboard.NewsLeaving, page.Leaving); err != nil {
+		return nil, err
+	}
 	annex, err := node.NewAnnex(node.AnnexConfig{Node: p.cfg.NodeName, MaxGuests: dashboard.MaxWatchers}, node.AnnexDeps{
 		Admit: page.Admit, Entered: page.Entered, Left: page.Left, Requests: page.Requests(), Log: p.base,
 	})
@@ -58,7 +67,12 @@ func (p *parts) operatorsPage() (*operatorsPage, error) {
 	}
 	// Whoever has no key yet is bound by the rate of addresses as clients are.
 	sockets := p.limits.Guard(annex.Handler(), limits.GuardConfig{Log: p.base})
-	return &operatorsPage{page: page, annex: annex, handler: page.Handler(sockets)}, nil
+	leaving := make(chan struct{})
+	return &operatorsPage{
+		page: page, annex: annex, handler: page.Handler(sockets),
+		leave: sync.OnceFunc(func() { close(leaving) }), leaving: leaving,
+		tell: func() error { return p.node.Tell(dashboard.NewsLeaving, p.identity) },
+	}, nil
 }
 
 // dashboardConfig is of use with a key.
@@ -75,10 +89,18 @@ func (o *operatorsPage) run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return o.page.Run(ctx) })
-	both.Go(func() error { return o.annex.Run(ctx) })
-	return both.Wait()
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return o.page.Run(ctx) })
+	all.Go(func() error { return o.annex.Run(ctx) })
+	all.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-o.leaving:
+			_ = o.tell() // unheard, it is shown as lost
+		}
+		return nil
+	})
+	return all.Wait()
 }
 
 // ownFigures are this node's, for the operators' page.
@@ -100,8 +122,8 @@ func (p *parts) ownFigures() dashboard.Figures {
 			f.Polling += n
 		}
 	}
-	if p.observed != nil {
-		f.Latency = p.lastMinute.of(p.observed.latency.delivery, time.Now())
+	if p.observed != nil && p.page != nil {
+		f.Latency = p.page.lastMinute.of(p.observed.latency.delivery, time.Now())
 	}
 	return f
 }

@@ -40,23 +40,22 @@ type parts struct {
 	// commands runs commands and subscriptions; events and entries wait in blocking reads of the two streams.
 	commands, events, entries redis.UniversalClient
 
-	gossip     *gossip.Gossip // nil: a cluster without gossip
-	verifier   *auth.Verifier
-	revoked    *auth.Revocations
-	grants     *auth.Grants
-	withdrawn  *auth.Withdrawals
-	cluster    *adapter.Cluster
-	presence   *presence.Presence
-	limits     *limits.Limits
-	node       *node.Node
-	consumer   *streams.Consumer
-	router     *node.Router
-	redisUp    atomic.Bool
-	stopping   atomic.Bool
-	drain      chan struct{}  // asks runDrain
-	observed   *instruments   // nil: METRICS=false
-	page       *operatorsPage // nil: without a key there is none
-	lastMinute lastMinute // of the deliveries
+	gossip    *gossip.Gossip // nil: a cluster without gossip
+	verifier  *auth.Verifier
+	revoked   *auth.Revocations
+	grants    *auth.Grants
+	withdrawn *auth.Withdrawals
+	cluster   *adapter.Cluster
+	presence  *presence.Presence
+	limits    *limits.Limits
+	node      *node.Node
+	consumer  *streams.Consumer
+	router    *node.Router
+	redisUp   atomic.Bool
+	stopping  atomic.Bool
+	drain     chan struct{}  // asks runDrain
+	observed  *instruments   // nil: METRICS=false
+	page      *operatorsPage // nil: without a key there is none
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.
