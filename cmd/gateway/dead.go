@@ -194,16 +194,20 @@ func detailOf(l streams.Letter) string {
 	return strings.Join(notes, "; ")
 }
 
-// cell keeps what others wrote on its line, in its column, and from steering the terminal.
-func cell(s string) string {
-	const most = 80
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	s = strings.Map(func(r rune) rune {
+// oneLine keeps what others wrote on its line, and from steering the terminal.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return '\uFFFD'
-	}, s)
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+// cell is a line that is not long and not empty, for a column.
+func cell(s string) string {
+	const most = 80
+	s = oneLine(s)
 	if runes := []rune(s); len(runes) > most {
 		s = string(runes[:most]) + "…"
 	}
