@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -38,6 +39,8 @@ type Edge struct {
 	// TrustedProxies and HandshakeRate are the nodes' configuration.
 	TrustedProxies []string
 	HandshakeRate  int
+
+	roots *x509.CertPool // nil: the system's
 }
 
 // Checks are the examinations of the edge.
@@ -78,7 +81,7 @@ func (e *Edge) certificate(ctx context.Context) []Finding {
 	if port == "" {
 		port = "443"
 	}
-	dialer := tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12}}
+	dialer := tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: e.roots}}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(e.URL.Hostname(), port))
 	if err != nil {
 		return []Finding{failure("renew or replace the certificate, or reach the port", "%v", err)}
@@ -212,19 +215,30 @@ func (e *Edge) addresses(ctx context.Context) []Finding {
 	if len(e.TrustedProxies) > 0 {
 		return []Finding{ok("TRUSTED_PROXIES names %d networks", len(e.TrustedProxies))}
 	}
-	p, err := newPoll(ctx, e.base(), e.origin())
-	if err != nil {
-		return unknown(err)
-	}
-	p.close(ctx)
-	switch {
-	case e.HandshakeRate == 0:
+	if e.HandshakeRate == 0 {
 		return []Finding{ok("HANDSHAKE_RATE is 0, so they do not matter")}
-	case p.cookie != "":
-		return []Finding{warning("name the proxy in TRUSTED_PROXIES, and have it set X-Forwarded-For",
-			"there is a proxy (it sets the cookie %s), and all its clients share its own HANDSHAKE_RATE", p.cookie)}
 	}
-	return []Finding{ok("TRUSTED_PROXIES is empty, which is right if no proxy is on the way")}
+	sign := ""
+	nodes := map[string]bool{}
+	for range trialRounds {
+		p, err := newPoll(ctx, e.base(), e.origin())
+		if err != nil {
+			return unknown(err)
+		}
+		p.close(ctx)
+		nodes[nodeOf(p.open.SID)] = true
+		switch {
+		case p.cookie != "":
+			sign = "it sets the cookie " + p.cookie
+		case len(nodes) > 1:
+			sign = "several nodes answer"
+		}
+	}
+	if sign == "" {
+		return []Finding{ok("TRUSTED_PROXIES is empty, which is right if no proxy is on the way")}
+	}
+	return []Finding{warning("name the proxy in TRUSTED_PROXIES, and have it set X-Forwarded-For",
+		"there is a proxy (%s), and all its clients share its own HANDSHAKE_RATE", sign)}
 }
 
 // skipped says why time-outs are not examined; nil: they are.
@@ -289,7 +303,12 @@ func (e *Edge) idlePoll(ctx context.Context) []Finding {
 		return unknown(err)
 	}
 	defer p.close(ctx)
-	if _, _, err := p.send(ctx, http.MethodPost, connectPacket(e.Token)); err != nil {
+	var answer *statusError
+	_, _, err = p.send(ctx, http.MethodPost, connectPacket(e.Token))
+	if errors.As(err, &answer) && answer.unknownSession() {
+		return []Finding{warning("see sticky sessions", "could not be examined: another node than the session's answered")}
+	}
+	if err != nil {
 		return unknown(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.Idle)
