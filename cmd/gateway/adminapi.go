@@ -39,7 +39,7 @@ func (p *parts) adminAPI() (http.Handler, error) {
 	proxies := p.cfg.limitsConfig().TrustedProxies
 	return admin.New(p.cfg.adminConfig(), admin.Deps{
 		Publisher: o, Sockets: o, Revoker: o, Granter: o, Drainer: o,
-		Dead: deadLetters{streams.NewDeadLetters(p.commands, p.cfg.RedisPrefix)},
+		Dead:       deadLetters{streams.NewDeadLetters(p.commands, p.cfg.RedisPrefix)},
 		ClientAddr: func(r *http.Request) netip.Addr { return limits.ClientAddr(r, proxies) },
 		Log:        p.base,
 	})

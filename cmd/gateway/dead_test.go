@@ -130,6 +130,9 @@ func TestDeadReplayAndDropAreAskedFor(t *testing.T) {
 		require.Equal(t, "no dead letters are chosen\n", run(verb, "--since", "1h").stdout)
 	}
 	require.Equal(t, all, idsOf(t, c, deadKey))
+	require.JSONEq(t, `{"chosen":5,"cut":1}`, run("drop", "--all", "--dry-run", "--json").stdout)
+	require.JSONEq(t, `{"replayed":0,"gone":0,"refused":0,"already_relayed":0}`, run("replay", "--since", "1h", "--json").stdout)
+	require.JSONEq(t, `{"dropped":0,"gone":0}`, run("drop", "--since", "1h", "--json").stdout)
 
 	r := run("replay", "--reason", "no_route", "--limit", "2", "--yes")
 	require.Equal(t, exitOK, r.code, r.stderr)

@@ -48,14 +48,25 @@ func (c *deadChoice) choose(ctx context.Context, letters *streams.DeadLetters) (
 	return streams.Selection{Filter: f}, totals, err
 }
 
+// deadVerb is what is to be done, and the outcome of doing it to nothing.
+type deadVerb struct {
+	name    string
+	nothing any
+}
+
 // agreed shows what is chosen and asks, where it was not said by its id. false: there is nothing to do any more.
-func (c *deadChoice) agreed(a *app, verb string, s streams.Selection, totals []streams.Tally) (bool, error) {
+func (c *deadChoice) agreed(a *app, verb deadVerb, s streams.Selection, totals []streams.Tally) (bool, error) {
 	count, cut := len(s.IDs), 0
 	for _, t := range totals {
 		count += t.Count
 		cut += t.Cut
 	}
-	if count == 0 {
+	switch {
+	case c.DryRun && c.JSON:
+		return false, json.NewEncoder(a.stdout).Encode(map[string]int{"chosen": count, "cut": cut})
+	case count == 0 && c.JSON:
+		return false, json.NewEncoder(a.stdout).Encode(verb.nothing)
+	case count == 0:
 		return false, tell(a, "no dead letters are chosen")
 	}
 	if c.DryRun || len(s.IDs) == 0 && !c.Yes {
@@ -68,13 +79,13 @@ func (c *deadChoice) agreed(a *app, verb string, s streams.Selection, totals []s
 		if cut > 0 {
 			a.say(fmt.Sprintf("%d of them were cut when they died, and cannot be replayed", cut))
 		}
-		return false, tell(a, "would %s %d dead letters", verb, count)
+		return false, tell(a, "would %s %d dead letters", verb.name, count)
 	case c.Yes || len(s.IDs) > 0:
 		return true, nil
 	case !isInteractive(a.stdin) || !isTerminal(a.stderr):
 		return false, fmt.Errorf("not asked, since this is no terminal: --yes says that these %d dead letters are meant", count)
 	}
-	_, _ = fmt.Fprintf(a.stderr, "%s these %d dead letters? [y/N] ", verb, count)
+	_, _ = fmt.Fprintf(a.stderr, "%s these %d dead letters? [y/N] ", verb.name, count)
 	return isYes(a.stdin), nil
 }
 
@@ -117,7 +128,7 @@ func (r *deadReplayCmd) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
-		if ok, err := r.agreed(a, "replay", chosen, totals); !ok || err != nil {
+		if ok, err := r.agreed(a, deadVerb{"replay", admin.DeadReplayed{}}, chosen, totals); !ok || err != nil {
 			return err
 		}
 		bar := newCount(a.stderr, "replaying", sumOf(chosen, totals), isTerminal(a.stderr))
@@ -164,7 +175,7 @@ func (d *deadDropCmd) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
-		if ok, err := d.agreed(a, "drop", chosen, totals); !ok || err != nil {
+		if ok, err := d.agreed(a, deadVerb{"drop", admin.DeadDropped{}}, chosen, totals); !ok || err != nil {
 			return err
 		}
 		bar := newCount(a.stderr, "dropping", sumOf(chosen, totals), isTerminal(a.stderr))
