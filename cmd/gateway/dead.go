@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -81,8 +82,8 @@ func onDead(a *app, do func(*streams.DeadLetters) error) error {
 type deadListCmd struct {
 	deadFilter `embed:""`
 
-	After  string `help:"Go on after the letter with this id."                       placeholder:"ID"`
-	Limit  int    `default:"50"                                                      help:"How many, at most 1000."`
+	After  string `help:"Go on after the letter with this id."                     placeholder:"ID"`
+	Limit  int    `default:"50"                                                    help:"How many, at most 1000."`
 	Oldest bool   `help:"The oldest first, as they are replayed; else the newest."`
 	JSON   bool   `help:"Print JSON."`
 }
@@ -142,7 +143,7 @@ func writeDead(a *app, page []streams.Letter, totals []streams.Tally, next strin
 	}
 	for _, l := range page {
 		cells := []string{
-			l.ID, timeCell(l.At), l.Reason, l.Event, fmt.Sprint(l.Size), l.Node, detailOf(l),
+			l.ID, timeCell(l.At), l.Reason, l.Event, strconv.Itoa(l.Size), l.Node, detailOf(l),
 		}
 		for i := range cells {
 			cells[i] = cell(cells[i])
@@ -234,8 +235,14 @@ func (s *deadShowCmd) Run(ctx context.Context, a *app) error {
 		}
 		var b strings.Builder
 		for _, line := range [][2]string{
-			{"letter", l.ID}, {"died", timeCell(l.At)}, {"reason", l.Reason}, {"detail", l.Detail}, {"source id", l.SourceID},
-			{"node", l.Node}, {"deliveries", fmt.Sprint(l.Deliveries)}, {"replayed from", l.ReplayedFrom},
+			{"letter", l.ID},
+			{"died", timeCell(l.At)},
+			{"reason", l.Reason},
+			{"detail", l.Detail},
+			{"source id", l.SourceID},
+			{"node", l.Node},
+			{"deliveries", strconv.FormatInt(l.Deliveries, 10)},
+			{"replayed from", l.ReplayedFrom},
 		} {
 			if line[1] != "" {
 				fmt.Fprintf(&b, "%s\t%s\n", line[0], cell(line[1]))

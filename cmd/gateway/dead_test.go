@@ -68,8 +68,8 @@ func TestDeadListAndShow(t *testing.T) {
 	require.NotContains(t, run("list", "--until", "2026-01-31T12:00:01Z").stdout, "1769860801000-0")
 
 	var listed struct {
-		Letters []admin.DeadLetter
-		Totals  []map[string]any
+		Letters []admin.DeadLetter `json:"letters"`
+		Totals  []map[string]any   `json:"totals"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(run("list", "--json").stdout), &listed))
 	require.Len(t, listed.Letters, 3)
@@ -159,7 +159,7 @@ func TestDeadReplayAndDropAreAskedFor(t *testing.T) {
 }
 
 func TestWhatCountsAsYes(t *testing.T) {
-	for text, want := range map[string]bool{"y\n": true, " YES": true, "sí\n": true, "n\n": false, "": false, "\n": false, "yo\n": false} {
+	for text, want := range map[string]bool{"y\n": true, "\tYES": true, "sí\n": true, "n\n": false, "": false, "\n": false, "yo\n": false} {
 		require.Equal(t, want, isYes(strings.NewReader(text)), text)
 	}
 	require.False(t, isInteractive(strings.NewReader("y")))

@@ -16,7 +16,7 @@ import (
 
 // deadChoice are the flags and arguments of what acts on dead letters.
 type deadChoice struct {
-	IDs        []string `arg:""                                                                   help:"Ids of letters." name:"id" optional:""`
+	IDs        []string `arg:""   help:"Ids of letters." name:"id" optional:""`
 	deadFilter `embed:""`
 
 	All    bool `help:"All of them."`

@@ -20,7 +20,7 @@ import (
 
 type doctorCmd struct {
 	URL   string        `help:"The load balancer's address, as clients have it: https://realtime.example.com. Without it, the way in is not examined." placeholder:"URL"`
-	Idle  time.Duration `help:"How long a quiet client waits for a proxy to cut it off; PING_INTERVAL and 5 s, if not set."            placeholder:"DURATION"`
+	Idle  time.Duration `help:"How long a quiet client waits for a proxy to cut it off; PING_INTERVAL and 5 s, if not set."                            placeholder:"DURATION"`
 	Quick bool          `help:"Do not wait for that."`
 	Key   string        `help:"PEM file with a private key, to sign that client's token by; JWT_SECRET_KEY signs, if not set."                         placeholder:"FILE"     type:"path"`
 	JSON  bool          `help:"Print JSON."`

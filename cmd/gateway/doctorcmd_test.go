@@ -38,7 +38,7 @@ func servingCluster(t *testing.T, nodes int, redis string) (addrs, environ []str
 		addr, port := freeAddr(t)
 		addrs = append(addrs, addr)
 		environ = good(
-			"REDIS_URL=redis://"+redis, "HOST=127.0.0.1", "PORT="+port, "LOG_LEVEL=error", "SHUTDOWN_TIMEOUT=10s", "DRAIN_TIMEOUT=1s",
+			"REDIS_URL=redis://"+redis, "HOST=127.0.0.1", "PORT="+port, "LOG_LEVEL=error", "SHUTDOWN_TIMEOUT=10s", "DRAIN_WINDOW=1s",
 			fmt.Sprintf("NODE_NAME=gw%d", i), "PING_INTERVAL=1s", "CORS_ORIGINS=https://app.example", "CLUSTER_SECRET="+strings.Repeat("s", 32),
 		)
 		ctx, cancel := context.WithCancel(context.Background())

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func (c *Cluster) stream(ctx context.Context) []Finding {
 	if at, ok := streams.TimeOf(condition.Oldest); ok {
 		age = now.Sub(at).Round(time.Millisecond)
 	}
-	lag := fmt.Sprint(condition.Lag)
+	lag := strconv.FormatInt(condition.Lag, 10)
 	if condition.Lag < 0 {
 		lag = "an unknown number of"
 	}

@@ -323,7 +323,7 @@ func (e *Edge) idlePoll(ctx context.Context) []Finding {
 		case err != nil:
 			return []Finding{failure(e.longer("time-out for a server's answer", p.open), "a long poll ends after %v: %v", took, err)}
 		}
-		for _, packet := range strings.Split(text, separator) {
+		for packet := range strings.SplitSeq(text, separator) {
 			if packet == packetPing {
 				return []Finding{ok("a long poll waits for the ping, %v", took)}
 			}

@@ -36,7 +36,7 @@ func tlsServer(t *testing.T, left time.Duration) *Edge {
 	cert, err := x509.ParseCertificate(der)
 	require.NoError(t, err)
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}} //nolint:gosec // a test's
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	s.Config.ErrorLog = nil
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -66,10 +66,10 @@ func TestEdgeWithoutAGateway(t *testing.T) {
 		says    string
 	}{
 		"nothing":  {http.NotFound, "answered 404"},
-		"down":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, "answered 503"},
+		"down":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, "answered 503"},
 		"a page":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "no Socket.IO server"},
 		"no sid":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("0{}")) }, "no Socket.IO server"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", 302) }, "answered 302"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) }, "answered 302"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewServer(tc.handler)

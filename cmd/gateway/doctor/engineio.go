@@ -114,8 +114,7 @@ func (p *poll) send(ctx context.Context, method, body string) (string, http.Head
 	}
 	answer, err := p.client.Do(request)
 	if err != nil {
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // without the address, which is said already
 		}
 		return "", nil, err
@@ -132,7 +131,7 @@ func (p *poll) send(ctx context.Context, method, body string) (string, http.Head
 func (p *poll) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_, _, _ = p.send(ctx, http.MethodPost, packetClose)
+	_, _, _ = p.send(ctx, http.MethodPost, packetClose) //nolint:dogsled // as said
 }
 
 // connectPacket asks for the namespace with a token.
