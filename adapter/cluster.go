@@ -45,7 +45,7 @@ type Cluster struct {
 	onGap    func(string)
 	expired  func(string) bool
 	// delivered may be nil.
-	delivered func(ms, seq uint64)
+	delivered func(ms, seq uint64, soon bool)
 	log       *slog.Logger
 	logKey    string
 	count     counters
@@ -76,6 +76,8 @@ type Cluster struct {
 	ring       *ring    // deliverMu
 	// had is the highest of what members had of lost tails; 0-0 if nothing of that can come again. deliverMu
 	had streamID
+	// untimed is how much has been delivered since a clock was looked at for that; below 0: it is not known when. deliverMu
+	untimed int
 	// joinedAt repeats position for who cannot take the lock.
 	joinedAt atomic.Pointer[streamID]
 	// agedMs is, for the same, the time in ms of the position at which the ring begins.

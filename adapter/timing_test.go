@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"github.com/zishang520/socket.io/servers/socket/v3"
 
 	"github.com/teloo/realtime-gateway/deploy/redistest"
 )
@@ -24,7 +25,7 @@ func (s *notedSink) NoteWritten(mark int64) { s.marks = append(s.marks, mark) }
 func TestTimedDelivery(t *testing.T) {
 	a := bareAdapter()
 	var told []streamID
-	a.c.delivered = func(ms, seq uint64) { told = append(told, streamID{ms, seq}) }
+	a.c.delivered = func(ms, seq uint64, _ bool) { told = append(told, streamID{ms, seq}) }
 	sinks := make([]notedSink, 20)
 	for i := range sinks {
 		a.attach(fmt.Sprint("s", i), &sinks[i], "r")
@@ -60,7 +61,7 @@ func TestTimedDelivery(t *testing.T) {
 
 func TestTimedDeliveryAllocatesNothing(t *testing.T) {
 	a := bareAdapter()
-	a.c.delivered = func(uint64, uint64) {}
+	a.c.delivered = func(uint64, uint64, bool) {}
 	sinks := make([]silentSink, 100)
 	for i := range sinks {
 		a.attach(fmt.Sprint("s", i), &sinks[i], "r")
@@ -77,6 +78,28 @@ type silentSink struct{}
 
 func (*silentSink) WriteFrames([][]byte, bool, bool) bool { return true }
 func (*silentSink) NoteWritten(int64)                     {}
+
+// TestClocksAreLookedAtOften: an entry's time is that of the entry before only if few sockets were handed frames since.
+func TestClocksAreLookedAtOften(t *testing.T) {
+	a := bareAdapter()
+	var looked []bool
+	a.c.delivered = func(_, _ uint64, soon bool) { looked = append(looked, !soon) }
+	for i := range 100 {
+		a.attach(fmt.Sprint("s", i), &silentSink{}, "all", socket.Room(fmt.Sprint("r", i/20)))
+	}
+	deliver := func(rooms ...string) bool {
+		a.deliver(delivery{frame: eventFrame(streamID{}, flags{}), opts: options{Rooms: rooms}, source: streamID{7, 1}})
+		return looked[len(looked)-1]
+	}
+	a.c.untimed = -1
+	require.True(t, deliver("r0"), "the first of what was read at once")
+	require.False(t, deliver("r0"))
+	require.False(t, deliver("r1"))
+	require.False(t, deliver("r2"))
+	require.True(t, deliver("r3"), "80 sockets later")
+	require.False(t, deliver("r0"))
+	require.True(t, deliver("all"), "many at once")
+}
 
 func TestBehind(t *testing.T) {
 	server := redistest.Start(t)

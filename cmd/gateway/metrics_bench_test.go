@@ -5,18 +5,16 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/teloo/realtime-gateway/api/metrics"
 )
 
 // BenchmarkObserve is what one event costs the observers: at the node that commits it, and at each that delivers it.
 func BenchmarkObserve(b *testing.B) {
-	o := &instruments{latency: newLatencies(metrics.New())}
+	o := newInstruments(time.Now())
 	began := uint64(time.Now().Add(-5 * time.Millisecond).UnixMilli())
 	b.Run("delivered", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			o.delivered(began, 1)
+			o.delivered(began, 1, false)
 		}
 	})
 	b.Run("written", func(b *testing.B) {
@@ -29,10 +27,10 @@ func BenchmarkObserve(b *testing.B) {
 
 // TestObservingAllocatesNothing, but for an exemplar a second.
 func TestObservingAllocatesNothing(t *testing.T) {
-	o := &instruments{latency: newLatencies(metrics.New())}
+	o := newInstruments(time.Now())
 	began := uint64(time.Now().UnixMilli())
 	require.Less(t, testing.AllocsPerRun(1000, func() {
-		o.delivered(began, 1)
+		o.delivered(began, 1, false)
 		o.written(int64(began))
 	}), 1.0)
 }

@@ -119,7 +119,7 @@ func (p *parts) buildVerifier(ctx context.Context, log *slog.Logger) (err error)
 }
 
 func (p *parts) buildAdapter(_ context.Context, log *slog.Logger) (err error) {
-	var delivered func(ms, seq uint64)
+	var delivered func(ms, seq uint64, soon bool)
 	if p.observed != nil {
 		delivered = p.observed.delivered
 	}
