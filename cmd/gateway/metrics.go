@@ -74,10 +74,15 @@ func (p *parts) observe() {
 	for client, blocking := range map[redis.UniversalClient]bool{p.commands: false, p.events: true, p.entries: true} {
 		p.observed.redis.Watch(client, blocking)
 	}
+	p.observed.tabulate(p.figures)
+}
+
+// tabulate adds the metrics that are read from the parts.
+func (o *instruments) tabulate(snapshot func() figures) {
 	for _, rows := range [][]row{
 		nodeMetrics, clientMetrics, sendMetrics, logMetrics, eventMetrics, clusterMetrics, redisMetrics, sampledMetrics,
 	} {
-		metrics.Table(p.observed.registry, p.figures, rows)
+		metrics.Table(o.registry, snapshot, rows)
 	}
 }
 
