@@ -70,7 +70,7 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 	})
 	a.c.count.writes.Add(written)
 	if receivers > 0 && !d.source.isZero() && a.c.delivered != nil {
-		a.timed(d.source, &last, written)
+		a.timed(d.source, &last, receivers, written)
 	}
 	return receivers
 }

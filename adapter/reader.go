@@ -203,6 +203,9 @@ func (r *reader) await(ctx context.Context) (entries []rawEntry, held bool, err 
 
 func (r *reader) handleAll(entries []rawEntry) {
 	r.lag.tick()
+	r.c.deliverMu.Lock()
+	r.c.untimed = -1 // they were waited for
+	r.c.deliverMu.Unlock()
 	for i := range entries {
 		r.handle(&entries[i])
 	}

@@ -10,10 +10,23 @@ type writeNoter interface {
 	NoteWritten(mark int64)
 }
 
+// clockEvery is for how many sockets, each entry counting as one more, one look at a clock does: 50 µs or so, while ids are
+// exact to the millisecond.
+const clockEvery = 64
+
 // timed tells when an event was delivered: that it has been handed to the connections of all its receivers, and by one of
-// the last of them when it has been written. written is to how many it was handed.
-func (a *nspAdapter) timed(source streamID, last *lateness, written uint64) {
-	a.c.delivered(source.ms, source.seq)
+// the last of them when it has been written. written is to how many it was handed at once.
+func (a *nspAdapter) timed(source streamID, last *lateness, receivers, written uint64) {
+	c := a.c
+	soon := c.untimed >= 0 && receivers < clockEvery
+	if soon {
+		c.untimed += 1 + int(receivers)
+		soon = c.untimed < clockEvery
+	}
+	if !soon {
+		c.untimed = 0
+	}
+	c.delivered(source.ms, source.seq, soon)
 	if written == 0 {
 		return // they are on their way by queues of their own
 	}

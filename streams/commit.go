@@ -133,7 +133,7 @@ func (c *Consumer) settle(reply commitReply) {
 		default:
 			relayed[e.kind]++
 			if c.timed != nil {
-				c.timed(Timing{ID: e.id, Added: time.UnixMilli(int64(e.at.ms)), Occurred: e.occurred, Waited: now.Sub(e.ready)})
+				c.timed(Timing{ID: e.id, Added: time.UnixMilli(int64(e.at.ms)), Occurred: e.occurred, Committed: now, Waited: now.Sub(e.ready)})
 			}
 		}
 		last = e.id

@@ -9,8 +9,10 @@ import (
 
 // Tally is how many dead letters have one reason.
 type Tally struct {
-	Reason         string
-	Count          int
+	Reason string
+	Count  int
+	// Cut is how many of them are not whole, and so cannot be replayed.
+	Cut            int
 	Oldest, Newest time.Time
 }
 
@@ -31,6 +33,9 @@ func (d *DeadLetters) Count(ctx context.Context, f Filter) ([]Tally, error) {
 			byReason[reason] = t
 		}
 		t.Count++
+		if !l.Whole() {
+			t.Cut++
+		}
 		t.Newest = l.At
 		return true, nil
 	})

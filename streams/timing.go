@@ -11,6 +11,8 @@ type Timing struct {
 	ID string
 	// Added is that time, Occurred the event's occurred_at, zero if it gives none.
 	Added, Occurred time.Time
+	// Committed is when Redis' answer had come, by this node's clock.
+	Committed time.Time
 	// Waited is how long it was ready before it was committed: its turn had to come, and Redis to answer.
 	Waited time.Duration
 }

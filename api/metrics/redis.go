@@ -145,3 +145,13 @@ func (dialHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return n
 func (dialHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
+
+// nativeFactor is by how much a native histogram's buckets grow at most.
+const nativeFactor = 1.1
+
+func durations(name, help string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
+	}
+}

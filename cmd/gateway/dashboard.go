@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -44,7 +42,7 @@ func (p *parts) operatorsPage() (*operatorsPage, error) {
 	proxies := p.cfg.limitsConfig().TrustedProxies
 	page, err := dashboard.New[*node.Guest](p.cfg.dashboardConfig(), dashboard.Deps{
 		Figures: p.ownFigures, Ask: p.node.Ask, Members: p.clusterMembers, Cluster: p.clusterFigures,
-		Dead: deadLetters{streams.NewDeadLetters(p.commands, p.cfg.RedisPrefix)}, Assets: web.Dashboard,
+		Dead: shownLetters{streams.NewDeadLetters(p.commands, p.cfg.RedisPrefix)}, Assets: web.Dashboard,
 		ClientAddr: func(r *http.Request) netip.Addr { return limits.ClientAddr(r, proxies) },
 		Log:        p.base,
 	})
@@ -222,74 +220,4 @@ func (l *lastMinute) of(d *metrics.Duration, now time.Time) dashboard.Latency {
 	held = held.Since(l.shots[0].held)
 	ms := func(q float64) float64 { return float64(held.Quantile(q)) / float64(time.Millisecond) }
 	return dashboard.Latency{Count: held.Count, P50: ms(0.5), P95: ms(0.95), P99: ms(0.99)}
-}
-
-// deadLetters shows the dead letters to the operators' page.
-type deadLetters struct{ letters *streams.DeadLetters }
-
-var _ dashboard.DeadLetters = deadLetters{}
-
-// List implements dashboard.DeadLetters.
-func (d deadLetters) List(ctx context.Context, reason, after string, limit int) ([]dashboard.Letter, string, error) {
-	page, next, err := d.letters.List(ctx, streams.Filter{Reason: reason, After: after, Limit: limit, Newest: true})
-	if errors.Is(err, streams.ErrSelection) {
-		return nil, "", fmt.Errorf("%w: %w", dashboard.ErrNoLetter, err)
-	}
-	letters := make([]dashboard.Letter, 0, len(page))
-	for _, l := range page {
-		letters = append(letters, shownLetter(l))
-	}
-	return letters, next, err
-}
-
-// Get implements dashboard.DeadLetters.
-func (d deadLetters) Get(ctx context.Context, id string) (dashboard.Letter, error) {
-	l, err := d.letters.Get(ctx, id)
-	if err != nil {
-		return dashboard.Letter{}, shownError(err)
-	}
-	shown := shownLetter(l)
-	for _, f := range l.Fields {
-		shown.Fields = append(shown.Fields, dashboard.Field{Name: f.Name, Value: f.Value})
-	}
-	return shown, nil
-}
-
-// Replay implements dashboard.DeadLetters.
-func (d deadLetters) Replay(ctx context.Context, id string) error {
-	done, err := d.letters.Replay(ctx, streams.Selection{IDs: []string{id}}, nil)
-	switch {
-	case err != nil:
-		return shownError(err)
-	case done.Refused > 0:
-		return dashboard.ErrCut
-	case done.Relayed > 0:
-		return dashboard.ErrRelayed
-	case done.Replayed == 0:
-		return dashboard.ErrNoLetter
-	}
-	return nil
-}
-
-// Drop implements dashboard.DeadLetters.
-func (d deadLetters) Drop(ctx context.Context, id string) error {
-	done, err := d.letters.Drop(ctx, streams.Selection{IDs: []string{id}}, nil)
-	if err == nil && done.Dropped == 0 {
-		return dashboard.ErrNoLetter
-	}
-	return shownError(err)
-}
-
-func shownError(err error) error {
-	if errors.Is(err, streams.ErrNoLetter) || errors.Is(err, streams.ErrSelection) {
-		return fmt.Errorf("%w: %w", dashboard.ErrNoLetter, err)
-	}
-	return err
-}
-
-func shownLetter(l streams.Letter) dashboard.Letter {
-	return dashboard.Letter{
-		ID: l.ID, At: l.At.UnixMilli(), Reason: l.Reason, Detail: l.Detail, Event: l.Event, EventID: l.EventID, SourceID: l.SourceID,
-		Node: l.Node, Deliveries: l.Deliveries, Cut: !l.Whole(),
-	}
 }

@@ -85,7 +85,7 @@ func TestThePageIsToldWhatIs(t *testing.T) {
 	require.Equal(t, []dashboard.Member{{Name: "n1", Identity: n.identity, Version: buildVersion()}}, c.Members)
 	require.Eventually(t, func() bool { return n.ownFigures().Position >= c.LogEnd }, 20*time.Second, 10*time.Millisecond)
 
-	dead := deadLetters{streams.NewDeadLetters(n.commands, n.cfg.RedisPrefix)}
+	dead := shownLetters{streams.NewDeadLetters(n.commands, n.cfg.RedisPrefix)}
 	list, next, err := dead.List(t.Context(), "", "", 1)
 	require.NoError(t, err)
 	require.NotEmpty(t, next)

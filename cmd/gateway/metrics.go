@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -24,6 +25,16 @@ type instruments struct {
 	redis    *metrics.Redis
 	latency  latencies
 	sampler  sampler
+	began    time.Time // of this node
+	// handed is when an event was handed over last, after began; of who delivers.
+	handed time.Duration
+}
+
+func newInstruments(began time.Time) *instruments {
+	r := metrics.New()
+	o := &instruments{registry: r, redis: metrics.NewRedis(r), latency: newLatencies(r), began: began}
+	o.sampler.start.Store(began.UnixNano()) // until Redis' clock is known
+	return o
 }
 
 // figures are what the tables of metrics read from, taken at one moment.
@@ -59,15 +70,19 @@ func (p *parts) observe() {
 	if !p.cfg.Metrics {
 		return
 	}
-	r := metrics.New()
-	p.observed = &instruments{registry: r, redis: metrics.NewRedis(r), latency: newLatencies(r)}
+	p.observed = newInstruments(p.began)
 	for client, blocking := range map[redis.UniversalClient]bool{p.commands: false, p.events: true, p.entries: true} {
 		p.observed.redis.Watch(client, blocking)
 	}
+	p.observed.tabulate(p.figures)
+}
+
+// tabulate adds the metrics that are read from the parts.
+func (o *instruments) tabulate(snapshot func() figures) {
 	for _, rows := range [][]row{
 		nodeMetrics, clientMetrics, sendMetrics, logMetrics, eventMetrics, clusterMetrics, redisMetrics, sampledMetrics,
 	} {
-		metrics.Table(r, p.figures, rows)
+		metrics.Table(o.registry, snapshot, rows)
 	}
 }
 

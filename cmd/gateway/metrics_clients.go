@@ -60,6 +60,11 @@ var clientMetrics = []row{
 	metrics.Count("teloo_connects_dismissed_total", "Connects that could not be decided, whose connection was closed for another attempt", func(f *figures) uint64 { return f.nodeStats.Dismissed }),
 	metrics.CountBy("teloo_disconnects_total", "reason", "Sockets that have gone: `client`, `kicked`, `slow_consumer`, `token_expired`, … ; `sent_away` and `drain` come back elsewhere", func(f *figures) map[string]uint64 { return f.nodeStats.Ended }, node.EndReasons()...),
 	{
+		Name: "teloo_draining", Kind: metrics.Gauge, Help: "1 while this node sends its clients to the others",
+		Values: func(f *figures, emit emit) { emit(metrics.Bool(f.nodeStats.Draining)) },
+	},
+	metrics.Count("teloo_drained_total", "Connections that were closed for that", func(f *figures) uint64 { return f.nodeStats.Drained }),
+	{
 		Name: "teloo_handshakes_refused_total", Kind: metrics.Counter, Labels: []string{"reason"},
 		Help: "Requests of Engine.IO that were answered with an error: `address_rate` and `connect_rate` by the limits, the others by the protocol",
 		Values: func(f *figures, emit emit) {

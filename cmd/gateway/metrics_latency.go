@@ -36,23 +36,33 @@ func newLatencies(r *metrics.Registry) latencies {
 
 // relayed notes when an event was committed.
 func (o *instruments) relayed(t streams.Timing) {
-	o.latency.commit.ObserveOf(o.sampler.clock().Sub(t.Added), "event", func() string { return t.ID })
+	now := o.since(t.Committed)
+	o.latency.commit.ObserveOf(now, o.age(now, t.Added.UnixMilli()), "event", func() string { return t.ID })
 	o.latency.wait.Observe(t.Waited)
 	if !t.Occurred.IsZero() {
 		o.latency.delay.Observe(t.Added.Sub(t.Occurred))
 	}
 }
 
-// delivered notes when an event was handed over.
-func (o *instruments) delivered(ms, seq uint64) {
-	o.latency.delivery.ObserveOf(o.since(int64(ms)), "event", func() string {
+// delivered notes when an event was handed over; soon: as the last one was.
+func (o *instruments) delivered(ms, seq uint64, soon bool) {
+	if !soon {
+		o.handed = time.Since(o.began)
+	}
+	now := o.handed
+	o.latency.delivery.ObserveOf(now, o.age(now, int64(ms)), "event", func() string {
 		return strconv.FormatUint(ms, 10) + "-" + strconv.FormatUint(seq, 10)
 	})
 }
 
 // written notes when the kernel had taken an event.
-func (o *instruments) written(ms int64) { o.latency.write.Observe(o.since(ms)) }
+func (o *instruments) written(ms int64) { o.latency.write.Observe(o.age(time.Since(o.began), ms)) }
 
-func (o *instruments) since(ms int64) time.Duration {
-	return o.sampler.clock().Sub(time.UnixMilli(ms))
+// since is how long after the start of this node a moment was.
+func (o *instruments) since(moment time.Time) time.Duration { return moment.Sub(o.began) }
+
+// age is how long before now, counted from this node's start, something was added in ms of Redis' clock. Half of what a
+// look at a clock costs is the time of day, which would be for nothing.
+func (o *instruments) age(now time.Duration, ms int64) time.Duration {
+	return now - time.Duration(ms*int64(time.Millisecond)-o.sampler.start.Load())
 }

@@ -33,8 +33,8 @@ type sample struct {
 type sampler struct {
 	last atomic.Pointer[sample]
 	at   atomic.Int64 // when it was taken, in unix nanoseconds
-	// ahead is by how many nanoseconds Redis' clock is ahead of this node's.
-	ahead atomic.Int64
+	// start is the start of this node in nanoseconds of Redis' clock, as far as is known.
+	start atomic.Int64
 }
 
 // fresh is the latest sample; an empty one if that is old.
@@ -45,9 +45,6 @@ func (s *sampler) fresh() sample {
 	}
 	return *last
 }
-
-// clock is the time by Redis' clock.
-func (s *sampler) clock() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 
 // runSampler samples until ctx ends.
 func (p *parts) runSampler(ctx context.Context) error {
@@ -77,14 +74,14 @@ func (p *parts) takeSample(ctx context.Context) {
 		}
 	}
 	ask("events", func(ctx context.Context) error {
-		asked := time.Now()
+		asked := time.Since(p.observed.began)
 		lag, err := p.consumer.Lag(ctx)
 		if err != nil {
 			return err
 		}
 		got.lag = &lag
-		if took := time.Since(asked); took < clockPatience {
-			s.ahead.Store(int64(lag.At.Sub(asked.Add(took / 2))))
+		if took := time.Since(p.observed.began) - asked; took < clockPatience {
+			s.start.Store(lag.At.UnixNano() - int64(asked+took/2))
 		}
 		return nil
 	})
@@ -131,7 +128,7 @@ var sampledMetrics = []row{
 			if log := f.sampled.log; log != nil && log.Waiting.IsZero() {
 				emit(0)
 			} else if log != nil {
-				emit(max(f.observed.sampler.clock().Sub(log.Waiting), 0).Seconds())
+				emit(max(f.observed.age(time.Since(f.observed.began), log.Waiting.UnixMilli()), 0).Seconds())
 			}
 		},
 	},
@@ -146,7 +143,7 @@ var sampledMetrics = []row{
 		Name: "teloo_redis_clock_ahead_seconds", Kind: metrics.Gauge, Help: "By how much Redis' clock is ahead of this node's; latencies allow for it",
 		Values: func(f *figures, emit emit) {
 			if f.sampled.lag != nil {
-				emit(time.Duration(f.observed.sampler.ahead.Load()).Seconds())
+				emit(time.Duration(f.observed.sampler.start.Load() - time.Now().Add(-time.Since(f.observed.began)).UnixNano()).Seconds())
 			}
 		},
 	},

@@ -40,7 +40,7 @@ func newObservedNode(t *testing.T, change func(*Config)) *observedNode {
 	cfg := defaultConfig()
 	cfg.Host, cfg.NodeName, cfg.JWTSecretKey = devHost, "n1", goodSecret
 	cfg.RedisURL = secret("redis://" + n.redis.Addr())
-	cfg.DrainTimeout, cfg.LogLevel = 100*time.Millisecond, slog.LevelError
+	cfg.DrainWindow, cfg.LogLevel = 100*time.Millisecond, slog.LevelError
 	if change != nil {
 		change(&cfg)
 	}

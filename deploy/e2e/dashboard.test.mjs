@@ -90,7 +90,7 @@ class Dashboard {
 
 /** Runs `body` with a cluster and a browser. */
 async function withDashboard(options, body) {
-  await withCluster({ proxy: false, env: { ADMIN_API_KEY: KEY, DRAIN_TIMEOUT: '1s' }, ...options }, async (cluster) => {
+  await withCluster({ proxy: false, env: { ADMIN_API_KEY: KEY, DRAIN_WINDOW: '1s' }, ...options }, async (cluster) => {
     const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: ARGS });
     const pages = [];
     try {
