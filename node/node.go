@@ -92,6 +92,7 @@ type Node struct {
 	cancel context.CancelFunc
 
 	draining atomic.Bool
+	drain    drain
 	// seats counts admitted sockets and those being admitted; seated holds the ids of their connections.
 	seats    atomic.Int64
 	seated   sync.Map
@@ -122,7 +123,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	if err := taskqueue.Check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node"), now: deps.Now}
+	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node"), now: deps.Now, drain: drain{turn: make(chan struct{}, 1)}}
 	if n.now == nil {
 		n.now = time.Now
 	}
@@ -172,30 +173,6 @@ func (n *Node) Stats() Stats {
 	}
 }
 
-// Drain takes no new sessions and closes the sockets in steps spread over about half of Config.DrainTimeout, so that
-// their clients do not all reconnect at once. It returns when all are gone, or with an error when ctx or DrainTimeout
-// ends first.
-func (n *Node) Drain(ctx context.Context) error {
-	n.draining.Store(true)
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
-	defer cancel()
-	sockets := n.sockets()
-	n.log.Info("draining", "sockets", len(sockets))
-	n.closeInSteps(ctx, sockets)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for n.seats.Load() > 0 {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			// Those that were being admitted when draining began.
-			n.closeInSteps(ctx, n.sockets())
-		}
-	}
-	return nil
-}
-
 // CloseAll closes every socket's connection at once, so that the clients reconnect: for a node that has missed events.
 func (n *Node) CloseAll() {
 	for _, s := range n.sockets() {
@@ -216,23 +193,6 @@ func (n *Node) sockets() []*socket.Socket {
 		return true
 	})
 	return sockets
-}
-
-// closeInSteps begins to close sockets, evenly spaced, and returns when it has with each or ctx has ended.
-func (n *Node) closeInSteps(ctx context.Context, sockets []*socket.Socket) {
-	if len(sockets) == 0 {
-		return
-	}
-	pause := time.NewTicker(max(n.cfg.DrainTimeout/2/time.Duration(len(sockets)), 100*time.Microsecond))
-	defer pause.Stop()
-	for _, s := range sockets {
-		n.sendAway(s)
-		select {
-		case <-ctx.Done():
-			return
-		case <-pause.C:
-		}
-	}
 }
 
 // Close ends the server and every socket that is left.

@@ -118,39 +118,6 @@ func (o operators) Withdraw(ctx context.Context, solicitud, user string) error {
 	return answerable(o.grants.Withdraw(ctx, solicitud, user))
 }
 
-// Drain makes runDrain send this node's clients away.
-func (o operators) Drain() {
-	select {
-	case o.drain <- struct{}{}:
-	default: // asked for already
-	}
-}
-
-// runDrain sends the clients away when it is asked to, once: the node takes no new ones and is not ready, but goes on with
-// its part of the events until it is stopped.
-func (p *parts) runDrain(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-p.drain:
-	}
-	p.log.Info("draining, as asked by the admin API")
-	p.turnAway()
-	if err := p.node.Drain(ctx); err != nil && ctx.Err() == nil {
-		p.log.Warn("sockets left at the end of draining", "sockets", p.node.Stats().Connections, "err", err)
-	}
-	<-ctx.Done()
-	return nil
-}
-
-// turnAway makes the load balancer and the other nodes look elsewhere.
-func (p *parts) turnAway() {
-	p.stopping.Store(true)
-	if p.gossip != nil {
-		p.gossip.SetDraining(true)
-	}
-}
-
 // answerable says of an error whose fault it is, for the admin API to answer.
 func answerable(err error) error {
 	var refused redis.Error

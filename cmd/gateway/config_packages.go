@@ -141,7 +141,7 @@ func (c Config) nodeConfig() node.Config {
 	n.AdmitTimeout = c.ConnectTimeout * 7 / 10
 	n.MaxPayload = int64(c.MaxPayload)
 	n.Origins = c.CORSOrigins
-	n.DrainTimeout = c.DrainTimeout
+	n.DrainWindow = c.DrainWindow
 	n.TokenLeeway = c.authConfig().Leeway
 	return n
 }

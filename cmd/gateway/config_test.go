@@ -86,7 +86,7 @@ func TestDefaults(t *testing.T) {
 	require.Empty(t, r.Warnings)
 	want := Config{
 		Environment: "development", Port: 8003, LogLevel: slog.LevelInfo, LogFormat: "json",
-		DrainTimeout: 10 * time.Second, ShutdownTimeout: 25 * time.Second,
+		DrainWindow: 20 * time.Second, ShutdownTimeout: 28 * time.Second,
 		RedisMode: "single", RedisHost: "localhost", RedisPort: 6379, RedisPrefix: "{teloo}",
 		JWTAlgorithm: list{"HS256"}, JWTSecretKey: goodSecret,
 		JWTRoles:        pairs{"admin": "admin", "analyst": "admin", "support": "admin", "advisor": "advisor", "client": "client"},
@@ -188,9 +188,9 @@ func TestFaults(t *testing.T) {
 		{"CORS_ORIGINS=https://*.example", "CORS_ORIGINS: \"https://*.example\" has a wildcard"},
 		{"CORS_ORIGINS=*,https://a.example", "CORS_ORIGINS: * stands beside other origins"},
 		{"CORS_ORIGINS=ftp://a,b", "CORS_ORIGINS: \"ftp://a\" is|CORS_ORIGINS: \"b\" is"},
-		{"DRAIN_TIMEOUT=10", "DRAIN_TIMEOUT: \"10\" is not a duration with a unit"},
-		{"DRAIN_TIMEOUT=0s", "DRAIN_TIMEOUT: 0s is not between 100ms and 10m0s"},
-		{"DRAIN_TIMEOUT=30s", "SHUTDOWN_TIMEOUT: 25s is not longer than DRAIN_TIMEOUT (30s)"},
+		{"DRAIN_WINDOW=10", "DRAIN_WINDOW: \"10\" is not a duration with a unit"},
+		{"DRAIN_WINDOW=0s", "DRAIN_WINDOW: 0s is not between 100ms and 10m0s"},
+		{"DRAIN_WINDOW=30s", "SHUTDOWN_TIMEOUT: 28s is not longer than DRAIN_WINDOW (30s)"},
 		{"SHUTDOWN_TIMEOUT=1h", "SHUTDOWN_TIMEOUT: 1h0m0s is not between"},
 
 		{"REDIS_MODE=ring", "REDIS_MODE: \"ring\" is none of single, sentinel, cluster"},
@@ -355,6 +355,7 @@ func TestEnvFileFaults(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	for environ, want := range map[string]string{
 		"JWT_ALGORITHMS=HS256": "JWT_ALGORITHMS is not a variable of this program; is JWT_ALGORITHM meant?",
+		"DRAIN_TIMEOUT=10s":    "DRAIN_TIMEOUT has no effect: it is DRAIN_WINDOW now, over which sending the clients away is spread",
 		"CORS_ORIGIN=*":        "CORS_ORIGIN is not a variable of this program; is CORS_ORIGINS meant?",
 		"REDIS_PASS=x":         "REDIS_PASS is not a variable of this program; is REDIS_PASSWORD meant?",
 		"JTW_SECRET_KEY=x":     "JTW_SECRET_KEY is not a variable of this program; is JWT_SECRET_KEY meant?",

@@ -73,7 +73,7 @@ func TestServe(t *testing.T) {
 	cfg := defaultConfig()
 	cfg.Host, cfg.NodeName, cfg.JWTSecretKey = devHost, "n1", "a-secret-for-a-test"
 	cfg.RedisURL = secret("redis://" + redis.Addr())
-	cfg.DrainTimeout = time.Second
+	cfg.DrainWindow = time.Second
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	listener, err := listen(ctx, devHost, 0)

@@ -53,7 +53,7 @@ type parts struct {
 	router    *node.Router
 	redisUp   atomic.Bool
 	stopping  atomic.Bool
-	drain     chan struct{} // asks runDrain
+	drain     *draining
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.
@@ -63,7 +63,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 	p := &parts{
 		cfg: cfg, identity: identity, began: began, base: log, log: log.With("component", "gateway"),
 		commands: cfg.newRedis(false), events: cfg.newRedis(true), entries: cfg.newRedis(true),
-		router: node.NewRouter(cfg.JWTRoles), drain: make(chan struct{}, 1),
+		router: node.NewRouter(cfg.JWTRoles), drain: newDraining(),
 	}
 	for _, step := range []func(context.Context, *slog.Logger) error{
 		p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildConsumer,

@@ -47,7 +47,7 @@ func (p *parts) run(ctx context.Context, d doors, sources api.Sources, cfg api.C
 	}
 	log := start("adapter", p.cluster.Run, failed)
 	presence := start("presence", p.presence.Run, failed)
-	consumer := start("consumer", p.consumer.Run, failed)
+	consumer := start("consumer", p.consume, failed)
 	edge := start("node", p.node.Run, failed)
 	chores := start("chores", p.runChores, failed)
 	serving := start("http", func(ctx context.Context) error { return serveAll(ctx, web) }, failed)

@@ -28,8 +28,8 @@ var variables = []variable{
 	{Name: "LOG_LEVEL", Example: "info", Doc: "`debug`, `info`, `warn` or `error`."},
 	{Name: "LOG_FORMAT", Example: "json", Doc: "`json` or `text`."},
 	{Name: "CORS_ORIGINS", Example: "https://teloo.example,https://admin.teloo.example", Derived: "none", Doc: "Origins whose pages may connect, comma-separated, or `*`. Clients that send no `Origin` always may, as may pages of the gateway's own origin."},
-	{Name: "DRAIN_TIMEOUT", Example: "10s", Doc: "After SIGTERM, how long closing the clients is spread over. 100ms to 10m."},
-	{Name: "SHUTDOWN_TIMEOUT", Example: "25s", Doc: "After SIGTERM, when the process ends at the latest. Longer than `DRAIN_TIMEOUT`, at most 15m."},
+	{Name: "DRAIN_WINDOW", Example: "20s", Doc: "After SIGTERM, or when the admin API says so, how long sending the clients to other nodes is spread over. 100ms to 10m."},
+	{Name: "SHUTDOWN_TIMEOUT", Example: "28s", Doc: "After SIGTERM, when the process ends at the latest; less than what the supervisor grants (Kubernetes: `terminationGracePeriodSeconds`, 30s, which must also hold a preStop hook). Longer than `DRAIN_WINDOW`, at most 15m."},
 
 	{Name: "REDIS_MODE", Group: "Redis", Example: "single", Doc: "`single`, `sentinel` or `cluster`."},
 	{Name: "REDIS_URL", Example: "rediss://gateway@redis.example:6380/0", Secret: true, Derived: "none", Doc: "`redis://` or, with TLS, `rediss://`; in mode `single`, instead of host, port and the rest. `REDIS_USERNAME` and `REDIS_PASSWORD` override what it says."},
@@ -137,11 +137,18 @@ func lookup(name string) (variable, bool) {
 // ownPrefixes begin names that no other program is likely to read.
 var ownPrefixes = []string{"JWT_", "CORS_", "CLUSTER_", "SUBSCRIBE_"}
 
+// renamed are variables of former versions, with those that took their place.
+var renamed = map[string]string{"DRAIN_TIMEOUT": "DRAIN_WINDOW"}
+
 // strangers warns of variables that look like misspelt ones of ours.
 func strangers(vars map[string]string) []string {
 	var warnings []string
 	for _, name := range sortedKeys(vars) {
 		if _, known := lookup(name); known {
+			continue
+		}
+		if now := renamed[name]; now != "" {
+			warnings = append(warnings, name+" has no effect: it is "+now+" now, over which sending the clients away is spread")
 			continue
 		}
 		if near := nearest(name); near != "" {
