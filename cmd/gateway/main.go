@@ -48,6 +48,8 @@ type app struct {
 	// environ is the environment as NAME=value, envFile the .env file's path.
 	environ []string
 	envFile string
+	// level is that of the logger, once there is one.
+	level *logLevel
 }
 
 // exitRequest carries kong's wish to exit (after --help) out of the parser.

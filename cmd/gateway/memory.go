@@ -67,6 +67,9 @@ func (p *parts) runChores(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return p.releaseMemory(ctx) })
 	all.Go(func() error { return p.runDrain(ctx) })
+	if p.level != nil {
+		all.Go(func() error { return p.level.run(ctx, p.log) })
+	}
 	return all.Wait()
 }
 

@@ -54,6 +54,7 @@ type parts struct {
 	redisUp   atomic.Bool
 	stopping  atomic.Bool
 	drain     *draining
+	level     *logLevel // nil: it cannot be changed
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.
