@@ -30,7 +30,7 @@ type Config struct {
 	MaxPayload int64
 	// Origins are the browser origins that may connect, "*" for any; default none but the node's own host.
 	Origins []string
-	// DrainWindow is over how long Drain spreads the closing of sockets; default 20 s.
+	// DrainWindow bounds how long Drain takes, and is what the reconnects of many clients are spread over; default 20 s.
 	DrainWindow time.Duration
 	// TokenNotice is how long before its exp a client is told that its token expires; default 60 s, 0 to 1 h.
 	TokenNotice time.Duration

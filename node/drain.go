@@ -3,88 +3,45 @@ package node
 import (
 	"context"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
-
-	"github.com/zishang520/socket.io/servers/socket/v3"
 )
 
 const (
-	// drainSteps is into how many steps, each at a random moment of its part of the window, a drain is divided.
-	drainSteps = 200
-	// drainReport is how often a drain says how far it is.
-	drainReport = 5 * time.Second
-	// drainAfter is how long Drain waits, after the window, for the last sockets to have gone.
-	drainAfter = 2 * time.Second
-	// drainLook is how often Drain looks whether they have.
-	drainLook = 20 * time.Millisecond
+	// fewestDrained is how many connections a second are closed at least, so that a node with few need not take long.
+	fewestDrained = 20
+	// drainTold is how often the log tells how far draining has come.
+	drainTold = 5 * time.Second
 )
 
-// drain is the state of a node's drain, of which there is one.
-type drain struct {
-	// turn is held by the call of Drain that closes sockets: two at once would close at twice the rate.
-	turn chan struct{}
-	// begun is when the first call came, in ns of the clock; 0: none did.
-	begun atomic.Int64
-}
-
-// DrainStats says how far a drain is.
-type DrainStats struct {
-	// Draining: no new sessions are taken.
-	Draining bool
-	// Left counts the sockets that are still to go; 0 unless draining.
-	Left int64
-}
-
-// DrainStats returns the current figures.
-func (n *Node) DrainStats() DrainStats {
-	if !n.draining.Load() {
-		return DrainStats{}
-	}
-	return DrainStats{Draining: true, Left: n.seats.Load()}
-}
-
-// Drain takes no new sessions and closes the sockets in jittered steps spread over Config.DrainWindow, so that their
-// clients, which come back by themselves after the close, reach the other nodes at an even rate. It returns when all
-// are gone, or with an error when ctx ends or they have not gone 2 s after the window. A second call waits for the
-// first, and goes on with what is left of its window if that was given up.
+// Drain takes no new sessions and closes the connections one by one, spread over nine tenths of Config.DrainWindow, or
+// less if they are few: their clients reconnect elsewhere as steadily. It returns when all are gone, or with an error when
+// ctx or the window ends first. A second call goes on where the first was.
 func (n *Node) Drain(ctx context.Context) error {
-	n.drain.begun.CompareAndSwap(0, time.Now().UnixNano())
 	n.draining.Store(true)
-	select {
-	case n.drain.turn <- struct{}{}:
-		defer func() { <-n.drain.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	begun := time.Unix(0, n.drain.begun.Load())
-	window := max(n.cfg.DrainWindow-time.Since(begun), 0)
-	ctx, cancel := context.WithTimeout(ctx, window+drainAfter)
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.DrainWindow)
 	defer cancel()
+	began := time.Now()
 	sockets := n.sockets()
-	n.log.Info("drain began", "sockets", len(sockets), "window", window)
-	n.closeInSteps(ctx, window, sockets)
-	err := n.awaitSeats(ctx)
-	n.log.Info("drain ended", "took", time.Since(begun), "closed", len(sockets), "left", n.seats.Load())
-	return err
-}
-
-// closeInSteps sends sockets away over the window, in random order, and says now and then how far it is.
-func (n *Node) closeInSteps(ctx context.Context, window time.Duration, sockets []*socket.Socket) {
-	rand.Shuffle(len(sockets), func(i, j int) { sockets[i], sockets[j] = sockets[j], sockets[i] })
-	reported := time.Now()
-	pace(ctx, window, len(sockets), func(i int) {
+	n.log.Info("draining", "sockets", len(sockets), "window", n.cfg.DrainWindow)
+	told := began
+	spread(ctx, len(sockets), drainTime(len(sockets), n.cfg.DrainWindow), func(i int) {
 		n.sendAway(sockets[i])
-		if now := time.Now(); now.Sub(reported) >= drainReport {
-			reported = now
-			n.log.Info("drain goes on", "closed", i+1, "left", len(sockets)-i-1)
+		n.drained.Add(1)
+		if time.Since(told) >= drainTold {
+			told = time.Now()
+			n.log.Info("still draining", "asked", i+1, "of", len(sockets), "left", n.seats.Load())
 		}
 	})
+	if err := n.awaitEmpty(ctx); err != nil {
+		return err
+	}
+	n.log.Info("drained", "sockets", len(sockets), "took", time.Since(began))
+	return nil
 }
 
-// awaitSeats waits until nobody is connected. Those who were being admitted when the drain began are sent away, too.
-func (n *Node) awaitSeats(ctx context.Context) error {
-	tick := time.NewTicker(drainLook)
+// awaitEmpty waits until no socket is left, and closes those that were being admitted when draining began.
+func (n *Node) awaitEmpty(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for n.seats.Load() > 0 {
 		select {
@@ -99,34 +56,25 @@ func (n *Node) awaitSeats(ctx context.Context) error {
 	return nil
 }
 
-// pace calls do for 0 to count-1, the first at once and the others evenly over the window but for the jitter of the
-// steps. It returns after the last, or when ctx has ended.
-func pace(ctx context.Context, window time.Duration, count int, do func(i int)) {
-	if count == 0 {
-		return
-	}
+// drainTime is how long closing the connections is spread over: the rest of the window is for the last ones to end.
+func drainTime(connections int, window time.Duration) time.Duration {
+	return min(window*9/10, time.Duration(connections)*time.Second/fewestDrained)
+}
+
+// spread calls do with 0 to count-1, each at a random moment of its own share of the time given, and returns when it has
+// or ctx has ended.
+func spread(ctx context.Context, count int, over time.Duration, do func(i int)) {
 	began := time.Now()
-	step := window / drainSteps
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for done, at := 0, 0; done < count; at++ {
+	for i := range count {
+		at := time.Duration((float64(i) + rand.Float64()) / float64(count) * float64(over)) //nolint:gosec // nobody gains by guessing it
+		timer.Reset(max(at-time.Since(began), 0))
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		}
-		for ; done < due(time.Since(began), window, count); done++ {
-			do(done)
-		}
-		next := time.Duration(at)*step + rand.N(step+1) //nolint:gosec // not a secret
-		timer.Reset(max(next-time.Since(began), 0))
+		do(i)
 	}
-}
-
-// due is how many of count have their turn after so long; at least one.
-func due(after, window time.Duration, count int) int {
-	if after >= window {
-		return count
-	}
-	return min(int(float64(count)*float64(after)/float64(window))+1, count)
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,62 +10,47 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPaceIsEven holds every second of a drain's window to less than twice its mean, for few and for many sockets.
-func TestPaceIsEven(t *testing.T) {
-	for _, count := range []int{1, 3, 40, 3000, 10_000} {
-		synctest.Test(t, func(t *testing.T) {
-			const window = 20 * time.Second
-			began := time.Now()
-			var perSecond [21]int
-			total := 0
-			pace(t.Context(), window, count, func(i int) {
-				require.Equal(t, total, i, "each once, in order")
-				total++
-				perSecond[time.Since(began)/time.Second]++
-			})
-			require.Equal(t, count, total)
-			require.LessOrEqual(t, time.Since(began), window+time.Second)
-			mean := float64(count) / window.Seconds()
-			for second, n := range perSecond {
-				require.LessOrEqual(t, float64(n), max(1, 1.25*mean+1), "second %d of %d sockets", second, count)
-			}
-		})
-	}
-}
-
-func TestPaceEnds(t *testing.T) {
+// The other nodes get the clients of one that drains at a steady rate: never twice the mean of the window.
+func TestSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		done := 0
-		pace(ctx, 20*time.Second, 1000, func(i int) {
-			done++
-			if i == 100 {
-				cancel()
-			}
+		const count, over = 3000, 18 * time.Second
+		began := time.Now()
+		perSecond := make([]int, over/time.Second)
+		next, last := 0, time.Duration(0)
+		var gaps []time.Duration
+		spread(t.Context(), count, over, func(i int) {
+			require.Equal(t, next, i)
+			next++
+			at := time.Since(began)
+			gaps, last = append(gaps, at-last), at
+			perSecond[at/time.Second]++
 		})
-		require.Less(t, done, 120, "the rest of a step at most")
-		before := time.Now()
-		pace(t.Context(), 0, 1000, func(int) { done++ })
-		require.Zero(t, time.Since(before), "without a window there is nothing to wait for")
-		pace(t.Context(), time.Second, 0, func(int) { t.Error("called for nobody") })
+		require.Equal(t, count, next)
+		require.LessOrEqual(t, time.Since(began), over)
+		for _, n := range []int{slices.Min(perSecond), slices.Max(perSecond)} {
+			require.InDelta(t, count/len(perSecond), n, 2)
+		}
+		slices.Sort(gaps)
+		require.NotEqual(t, gaps[100], gaps[len(gaps)-100], "not jittered")
 	})
 }
 
-func TestDrainIsOneForAllCalls(t *testing.T) {
-	r := newRig(t, func(c *Config, _ *Deps) { c.DrainWindow = 600 * time.Millisecond })
-	for _, user := range []string{"a", "b", "c", "d"} {
-		_, _ = r.connect("advisor:" + user)
+func TestSpreadEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		done := 0
+		spread(ctx, 100, 100*time.Second, func(int) { done++ })
+		require.InDelta(t, 5, done, 1)
+		spread(t.Context(), 0, 0, func(int) { done = -1 })
+		require.NotEqual(t, -1, done)
+	})
+}
+
+func TestDrainTime(t *testing.T) {
+	for connections, want := range map[int]time.Duration{
+		0: 0, 1: 50 * time.Millisecond, 100: 5 * time.Second, 360: 18 * time.Second, 3000: 18 * time.Second, 100_000: 18 * time.Second,
+	} {
+		require.Equal(t, want, drainTime(connections, 20*time.Second), connections)
 	}
-	require.Equal(t, DrainStats{}, r.DrainStats())
-	ctx, abandon := context.WithCancel(context.Background())
-	first := make(chan error, 1)
-	go func() { first <- r.Drain(ctx) }()
-	r.eventually("the first has gone", func() bool { return r.DrainStats().Left < 4 && r.DrainStats().Draining })
-	second := make(chan error, 1)
-	go func() { second <- r.Drain(context.Background()) }()
-	abandon()
-	<-first
-	require.NoError(t, <-second, "it goes on where the first was given up")
-	require.Equal(t, DrainStats{Draining: true}, r.DrainStats())
-	require.NoError(t, r.Drain(context.Background()))
 }

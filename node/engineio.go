@@ -140,10 +140,11 @@ func letGoOn(s *socket.Socket) {
 	}
 }
 
-// begun lets the client's messages go on after hold, and go what nobody needs once a socket is there.
+// begun lets the client's messages go on after hold, of any size that is allowed, and go what nobody needs once a socket is there.
 func begun(s *socket.Socket) {
 	if conn, ok := s.Conn().(*engine.Session); ok {
 		conn.ForgetRequest()
+		conn.Trust()
 		conn.Release()
 	}
 }

@@ -76,6 +76,9 @@ type Stats struct {
 	// Expired counts sockets that were closed because their token expired.
 	Expired uint64
 	Panics  uint64
+	// Draining: no new sessions are taken. Drained counts the connections that were closed for it.
+	Draining bool
+	Drained  uint64
 }
 
 // Node is the Socket.IO server of one process. Its methods are safe for concurrent use.
@@ -92,7 +95,7 @@ type Node struct {
 	cancel context.CancelFunc
 
 	draining atomic.Bool
-	drain    drain
+	drained  atomic.Uint64
 	// seats counts admitted sockets and those being admitted; seated holds the ids of their connections.
 	seats    atomic.Int64
 	seated   sync.Map
@@ -123,7 +126,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	if err := taskqueue.Check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node"), now: deps.Now, drain: drain{turn: make(chan struct{}, 1)}}
+	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node"), now: deps.Now}
 	if n.now == nil {
 		n.now = time.Now
 	}
@@ -170,6 +173,8 @@ func (n *Node) Stats() Stats {
 		Revoked:     n.revoked.Load(),
 		Expired:     n.expired.Load(),
 		Panics:      n.panics.Load(),
+		Draining:    n.draining.Load(),
+		Drained:     n.drained.Load(),
 	}
 }
 

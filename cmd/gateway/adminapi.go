@@ -118,6 +118,57 @@ func (o operators) Withdraw(ctx context.Context, solicitud, user string) error {
 	return answerable(o.grants.Withdraw(ctx, solicitud, user))
 }
 
+// Drain makes runDrain send this node's clients away.
+func (o operators) Drain() {
+	select {
+	case o.drain <- struct{}{}:
+	default: // asked for already
+	}
+}
+
+// runDrain winds the node's work up when it is asked to, once: it takes no new clients, is not ready, hands its part of
+// the events over and sends its clients away, but goes on running until it is stopped.
+func (p *parts) runDrain(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-p.drain:
+	}
+	p.log.Info("draining, as asked by the admin API")
+	p.turnAway()
+	p.retire(ctx)
+	p.sendAway(ctx)
+	<-ctx.Done()
+	return nil
+}
+
+// handover bounds how long clients keep their connections because events that this node has read are not yet committed.
+const handover = 3 * time.Second
+
+// retire hands this node's part of the events over.
+func (p *parts) retire(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handover)
+	defer cancel()
+	if err := p.consumer.Retire(ctx); err != nil {
+		p.log.Warn("not all events that were read are committed; other nodes take them over", "backlog", p.consumer.Stats().Backlog, "err", err)
+	}
+}
+
+// sendAway makes the clients go elsewhere.
+func (p *parts) sendAway(ctx context.Context) {
+	if err := p.node.Drain(ctx); err != nil {
+		p.log.Warn("sockets left at the end of draining", "sockets", p.node.Stats().Connections, "err", err)
+	}
+}
+
+// turnAway makes the load balancer and the other nodes look elsewhere.
+func (p *parts) turnAway() {
+	p.stopping.Store(true)
+	if p.gossip != nil {
+		p.gossip.SetDraining(true)
+	}
+}
+
 // answerable says of an error whose fault it is, for the admin API to answer.
 func answerable(err error) error {
 	var refused redis.Error

@@ -53,8 +53,8 @@ type parts struct {
 	router    *node.Router
 	redisUp   atomic.Bool
 	stopping  atomic.Bool
-	drain     *draining
-	level     *logLevel // nil: it cannot be changed
+	drain     chan struct{} // asks runDrain
+	level     *logLevel     // nil: it cannot be changed
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.
@@ -64,7 +64,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 	p := &parts{
 		cfg: cfg, identity: identity, began: began, base: log, log: log.With("component", "gateway"),
 		commands: cfg.newRedis(false), events: cfg.newRedis(true), entries: cfg.newRedis(true),
-		router: node.NewRouter(cfg.JWTRoles), drain: newDraining(),
+		router: node.NewRouter(cfg.JWTRoles), drain: make(chan struct{}, 1),
 	}
 	for _, step := range []func(context.Context, *slog.Logger) error{
 		p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildConsumer,

@@ -48,7 +48,7 @@ func (p *parts) run(ctx context.Context, d doors, sources api.Sources, cfg api.C
 	}
 	log := start("adapter", p.cluster.Run, failed)
 	presence := start("presence", p.presence.Run, failed)
-	consumer := start("consumer", p.consume, failed)
+	consumer := start("consumer", p.consumer.Run, failed)
 	edge := start("node", p.node.Run, failed)
 	chores := start("chores", p.runChores, failed)
 	serving := start("http", func(ctx context.Context) error { return serveAll(ctx, web) }, failed)
@@ -63,9 +63,7 @@ func (p *parts) run(ctx context.Context, d doors, sources api.Sources, cfg api.C
 	limit, cancel := context.WithTimeout(context.Background(), p.cfg.ShutdownTimeout)
 	defer cancel()
 	consumer.stop(limit, p.log)
-	if err := p.node.Drain(limit); err != nil {
-		p.log.Warn("sockets left at the end of draining", "sockets", p.node.Stats().Connections, "err", err)
-	}
+	p.sendAway(limit)
 	presence.stop(limit, p.log)
 	if members != nil {
 		members.stop(limit, p.log)

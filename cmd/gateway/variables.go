@@ -28,8 +28,8 @@ var variables = []variable{
 	{Name: "LOG_LEVEL", Example: "info", Doc: "`debug`, `info`, `warn` or `error`. While it runs, SIGUSR1 makes the log one step more verbose, SIGUSR2 as configured."},
 	{Name: "LOG_FORMAT", Example: "json", Derived: "text in development, else json", Doc: "`json` or `text`."},
 	{Name: "CORS_ORIGINS", Example: "https://teloo.example,https://admin.teloo.example", Derived: "none", Doc: "Origins whose pages may connect, comma-separated, or `*`. Clients that send no `Origin` always may, as may pages of the gateway's own origin."},
-	{Name: "DRAIN_WINDOW", Example: "20s", Doc: "After SIGTERM, or when the admin API says so, how long sending the clients to other nodes is spread over. 100ms to 10m."},
-	{Name: "SHUTDOWN_TIMEOUT", Example: "28s", Doc: "After SIGTERM, when the process ends at the latest; less than what the supervisor grants (Kubernetes: `terminationGracePeriodSeconds`, 30s, which must also hold a preStop hook). Longer than `DRAIN_WINDOW`, at most 15m."},
+	{Name: "DRAIN_WINDOW", Example: "20s", Doc: "After SIGTERM, or when asked to drain, what closing the clients' connections is spread over, so that the other nodes are not stormed; less if they are under 20 a second. 100ms to 10m."},
+	{Name: "SHUTDOWN_TIMEOUT", Example: "28s", Doc: "After SIGTERM, when the process ends at the latest. Longer than `DRAIN_WINDOW`, at most 15m. An orchestrator's grace has to be longer, by what it does before the signal and a little."},
 
 	{Name: "REDIS_MODE", Group: "Redis", Example: "single", Doc: "`single`, `sentinel` or `cluster`."},
 	{Name: "REDIS_URL", Example: "rediss://gateway@redis.example:6380/0", Secret: true, Derived: "none", Doc: "`redis://` or, with TLS, `rediss://`; in mode `single`, instead of host, port and the rest. `REDIS_USERNAME` and `REDIS_PASSWORD` override what it says."},

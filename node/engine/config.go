@@ -23,6 +23,8 @@ type Config struct {
 	UpgradeTimeout time.Duration
 	// MaxPayload bounds a message and a POST body from a client, in bytes; default 100,000, 1 to 16 MiB.
 	MaxPayload int
+	// MaxUntrusted bounds the same until Session.Trust, where MaxPayload is more; default 64 KiB, 1 or more.
+	MaxUntrusted int
 	// MaxQueueBytes and MaxQueueFrames bound what waits for a client that does not keep up; beyond, it is closed as a slow
 	// consumer, as it is at 64 times as much of what is uncharged. Default 1 MiB and 1,024.
 	MaxQueueBytes, MaxQueueFrames int
@@ -52,6 +54,7 @@ func DefaultConfig() Config {
 		PingTimeout:    20 * time.Second,
 		UpgradeTimeout: 10 * time.Second,
 		MaxPayload:     100_000,
+		MaxUntrusted:   64 << 10,
 		MaxQueueBytes:  1 << 20,
 		MaxQueueFrames: 1024,
 		StallTimeout:   30 * time.Second,
@@ -88,6 +91,7 @@ func (c Config) Validate() error {
 	}
 	check(c.MaxSessions >= 1 && c.MaxSessions <= 10_000_000, "MaxSessions", c.MaxSessions, "1 to 10000000")
 	check(c.MaxPayload >= 1 && c.MaxPayload <= 16<<20, "MaxPayload", c.MaxPayload, "1 to 16777216")
+	check(c.MaxUntrusted >= 1, "MaxUntrusted", c.MaxUntrusted, "1 or more")
 	check(c.MaxQueueBytes > 0, "MaxQueueBytes", c.MaxQueueBytes, "more than 0")
 	check(c.MaxQueueFrames > 0, "MaxQueueFrames", c.MaxQueueFrames, "more than 0")
 	check(c.Writers > 0 && c.Writers <= 1024, "Writers", c.Writers, "1 to 1024")

@@ -111,8 +111,8 @@ type handler func(op ws.OpCode, payload []byte) bool
 var errEnded = errors.New("reading ended")
 
 // read receives messages until the connection or handle ends it. The error is a ws.ProtocolError, errTooLarge, errNotUTF8,
-// errEnded, or the connection's.
-func (c *conn) read(limit int, handle handler) error {
+// errEnded, or the connection's. limit is asked for each message's size.
+func (c *conn) read(limit func() int, handle handler) error {
 	for {
 		rest, err := c.parse(c.unread, limit, handle)
 		if err != nil {
@@ -138,7 +138,7 @@ var (
 )
 
 // parse handles the complete frames of data and returns what follows them.
-func (c *conn) parse(data []byte, limit int, handle handler) (rest []byte, err error) {
+func (c *conn) parse(data []byte, limit func() int, handle handler) (rest []byte, err error) {
 	for {
 		from := bytes.NewReader(data)
 		h, err := ws.ReadHeader(from)
@@ -156,7 +156,7 @@ func (c *conn) parse(data []byte, limit int, handle handler) (rest []byte, err e
 			return nil, err
 		}
 		// A control frame is no part of the message around it, and short.
-		if !h.OpCode.IsControl() && h.Length > int64(limit-len(c.message)) {
+		if !h.OpCode.IsControl() && h.Length > int64(limit()-len(c.message)) {
 			return nil, errTooLarge
 		}
 		if int64(from.Len()) < h.Length {

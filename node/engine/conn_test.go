@@ -24,7 +24,7 @@ func parsed(data []byte, piece, limit int) (messages []string, rest []byte, err 
 	c := &conn{}
 	for len(data) > 0 && err == nil {
 		n := min(piece, len(data))
-		rest, err = c.parse(append(append([]byte(nil), rest...), data[:n]...), limit, func(op ws.OpCode, payload []byte) bool {
+		rest, err = c.parse(append(append([]byte(nil), rest...), data[:n]...), func() int { return limit }, func(op ws.OpCode, payload []byte) bool {
 			messages = append(messages, fmt.Sprintf("%d:%s", op, payload))
 			return true
 		})
@@ -132,7 +132,7 @@ func TestParseControlFrameBesideAFullMessage(t *testing.T) {
 func TestParseEndsWhenItsHandlerSaysSo(t *testing.T) {
 	c := &conn{}
 	calls := 0
-	_, err := c.parse(join(masked(true, ws.OpText, "a"), masked(true, ws.OpText, "b")), 100, func(ws.OpCode, []byte) bool {
+	_, err := c.parse(join(masked(true, ws.OpText, "a"), masked(true, ws.OpText, "b")), func() int { return 100 }, func(ws.OpCode, []byte) bool {
 		calls++
 		return false
 	})

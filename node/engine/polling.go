@@ -177,7 +177,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.endPost()
-	limit := int64(s.server.cfg.MaxPayload)
+	limit := int64(s.maxMessage())
 	if r.ContentLength > limit {
 		s.server.refuse(w, refuseSize)
 		return

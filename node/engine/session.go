@@ -54,6 +54,8 @@ type Session struct {
 	alarm  alarm // the server's wheel
 
 	state atomic.Uint32
+	// trusted: messages may be as large as Config.MaxPayload.
+	trusted atomic.Bool
 
 	// received is held while listeners are told of what the client sent, and of the end.
 	received sync.Mutex
@@ -160,6 +162,17 @@ func (s *Session) Request() *types.HttpContext {
 func (s *Session) ForgetRequest() {
 	s.request.Store(nil)
 	s.context.Store(nil)
+}
+
+// Trust lets the client send messages of up to Config.MaxPayload, once it is known whose it is.
+func (s *Session) Trust() { s.trusted.Store(true) }
+
+// maxMessage is how many bytes the client's next message, or POST, may have.
+func (s *Session) maxMessage() int {
+	if s.trusted.Load() {
+		return s.server.cfg.MaxPayload
+	}
+	return min(s.server.cfg.MaxPayload, s.server.cfg.MaxUntrusted)
 }
 
 // Transport tells what carries the session.

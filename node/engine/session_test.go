@@ -387,7 +387,7 @@ func TestConfigFaultsAreJoined(t *testing.T) {
 	_, err := New(Config{MaxPayload: 1 << 30}, slog.New(slog.DiscardHandler))
 	for _, field := range []string{
 		"NodeName", "PingInterval", "PingTimeout", "UpgradeTimeout", "StallTimeout", "CloseGrace", "CloseWait",
-		"MaxPayload", "MaxQueueBytes", "MaxQueueFrames", "Writers", "Final", "AllowOrigin",
+		"MaxPayload", "MaxUntrusted", "MaxQueueBytes", "MaxQueueFrames", "Writers", "Final", "AllowOrigin",
 	} {
 		require.ErrorContains(t, err, "engine: "+field+" is ")
 	}

@@ -61,7 +61,7 @@ func (s *Session) abandon(c *conn) {
 // readUpgrade reads a new connection, at first for the change alone, then for the session.
 func (s *Session) readUpgrade(c *conn) {
 	defer s.abandon(c)
-	err := c.read(s.server.cfg.MaxPayload, func(op ws.OpCode, payload []byte) bool {
+	err := c.read(s.maxMessage, func(op ws.OpCode, payload []byte) bool {
 		if s.carriedBy(c) {
 			return s.message(op, payload)
 		}

@@ -66,7 +66,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 
 // read receives from the session's WebSocket until it ends.
 func (s *Session) read(c *conn) {
-	err := c.read(s.server.cfg.MaxPayload, func(op ws.OpCode, payload []byte) bool { return s.message(op, payload) })
+	err := c.read(s.maxMessage, func(op ws.OpCode, payload []byte) bool { return s.message(op, payload) })
 	s.ended(c, err)
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -76,6 +77,33 @@ func TestWebSocketFaultsAreTold(t *testing.T) {
 		require.False(t, s.WriteFrames(message("x"), false, false), c.name)
 	}
 	require.Zero(t, r.server.Stats().WebSocket)
+}
+
+// Who has not shown a token yet makes the node hold little.
+func TestMessagesAreSmallUntilTheClientIsTrusted(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxPayload, c.MaxUntrusted = 1000, 100 }, nil)
+	large := strings.Repeat("4", 1000)
+
+	stranger, s := r.dial()
+	why := closings(s)
+	stranger.send(ws.OpText, large[:101])
+	require.Equal(t, ws.StatusMessageTooBig, stranger.ended())
+	require.Equal(t, reasonFailed, within(t, why))
+
+	known, s := r.dial()
+	got := make(chan int, 1)
+	_ = s.On("data", func(args ...any) { got <- args[0].(*types.StringBuffer).Len() })
+	known.send(ws.OpText, large[:100])
+	require.Equal(t, 99, within(t, got))
+	s.Trust()
+	known.send(ws.OpText, large)
+	require.Equal(t, 999, within(t, got))
+
+	q, s := r.polling()
+	status, _ := r.do(http.MethodPost, q, large[:101])
+	require.Equal(t, http.StatusRequestEntityTooLarge, status)
+	s.Trust()
+	r.post(q, large)
 }
 
 func TestClientThatVanishes(t *testing.T) {

@@ -297,7 +297,7 @@ func TestConnectionWithoutASocket(t *testing.T) {
 	require.Equal(t, "hello", string(got))
 
 	go func() { _, _ = far.Write(masked(true, ws.OpText, "4hi")) }()
-	err = s.ws.read(100, func(_ ws.OpCode, payload []byte) bool {
+	err = s.ws.read(func() int { return 100 }, func(_ ws.OpCode, payload []byte) bool {
 		require.Equal(t, "4hi", string(payload))
 		return false
 	})

@@ -20,7 +20,7 @@ func (h *host) newOurs(t *testing.T) *engine.Server {
 	cfg := engine.DefaultConfig()
 	cfg.NodeName = "conformance"
 	cfg.PingInterval, cfg.PingTimeout, cfg.UpgradeTimeout = h.PingInterval, h.PingTimeout, h.UpgradeTimeout
-	cfg.MaxPayload = h.MaxPayload
+	cfg.MaxPayload, cfg.MaxUntrusted = h.MaxPayload, h.MaxPayload
 	cfg.AllowOrigin = func(r *http.Request) bool { return r.Header.Get("Origin") != foreignOrigin }
 	cfg.Final = func(message []byte) bool { return len(message) > 0 && message[0] == '1' } // Socket.IO's DISCONNECT
 	if h.StallTimeout > 0 {

@@ -52,6 +52,7 @@ type clusterPlan struct {
 	nodes                int
 	people               []person
 	relay                bool
+	env                  []string
 	logDelay             bool // the nodes' reading of the log can be held back, and their logs tell who resumed where
 }
 
@@ -102,7 +103,7 @@ func (c *cluster) prepareNodes(plan clusterPlan) error {
 		seeds = append(seeds, loopback(port))
 	}
 	for i, n := range c.nodes {
-		n.env = c.environment(n, c.redis.addr(i), strings.Join(seeds, ","))
+		n.env = append(c.environment(n, c.redis.addr(i), strings.Join(seeds, ",")), plan.env...)
 		if plan.logDelay {
 			n.env = append(n.env, "LOG_LEVEL=debug")
 		}
