@@ -85,6 +85,9 @@ func (c Config) checkProcess(k *checker) {
 	if c.ShutdownTimeout <= c.DrainWindow {
 		k.faultf("SHUTDOWN_TIMEOUT", "%v is not longer than DRAIN_WINDOW (%v)", c.ShutdownTimeout, c.DrainWindow)
 	}
+	if c.CanaryInterval != 0 {
+		within(k, "CANARY_INTERVAL", c.CanaryInterval, 100*time.Millisecond, time.Hour)
+	}
 	if key := len(c.AdminAPIKey); key > 0 && key < minSecret {
 		k.faultf("ADMIN_API_KEY", "has %d bytes; %d or more are needed", key, minSecret)
 	} else if key > 0 && c.adminConfig().Validate() != nil && nodeNamePattern.MatchString(c.NodeName) {

@@ -101,6 +101,9 @@ func TestServe(t *testing.T) {
 	_, stats := status("/stats")
 	require.Contains(t, stats, `"name":"n1"`)
 
+	require.Eventually(t, func() bool { return p.canary.Stats().Heard > 0 }, 20*time.Second, 20*time.Millisecond, "through the whole path")
+	require.Contains(t, stats, `"connections":0`)
+
 	client := redis.Client()
 	_, err = streams.NewPublisher(client, cfg.RedisPrefix).Publish(ctx, streams.Event{
 		Name: "notificacion_x", Data: json.RawMessage(`{"user_id":"u"}`),

@@ -125,6 +125,8 @@ func (c *cluster) environment(n *gateway, redisAddr, seeds string) []string {
 		"SHUTDOWN_TIMEOUT=20s",
 		// All clients have one address, and few users.
 		"HANDSHAKE_RATE=0", "MAX_SOCKETS_PER_USER=0", "EVENT_RATE=0",
+		// The log has to hold what was written and nothing else.
+		"CANARY_INTERVAL=0",
 	}
 }
 
