@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,6 +17,7 @@ import (
 	"github.com/teloo/realtime-gateway/api/metrics"
 	"github.com/teloo/realtime-gateway/api/web"
 	"github.com/teloo/realtime-gateway/node"
+	"github.com/teloo/realtime-gateway/node/canary"
 	"github.com/teloo/realtime-gateway/node/limits"
 	"github.com/teloo/realtime-gateway/presence"
 	"github.com/teloo/realtime-gateway/streams"
@@ -32,6 +34,8 @@ type operatorsPage struct {
 	tell    func() error
 	// lastMinute is of the deliveries.
 	lastMinute lastMinute
+	// kinds counts the events that this node routed, canaries excluded, which nobody has written: by dashboard.Kinds.
+	kinds [4]atomic.Uint64
 }
 
 // operatorsPage makes the operators' page; nil without a key.
@@ -108,7 +112,7 @@ func (p *parts) ownFigures() dashboard.Figures {
 	f := dashboard.Figures{
 		Name: p.cfg.NodeName, Identity: p.identity, Version: buildVersion(), Started: p.began.UnixMilli(),
 		Ready: ready, Reasons: reasons, Draining: p.stopping.Load(),
-		Connections: make(map[string]int64), Events: consumer.RelayedByKind, Deliveries: cluster.Writes,
+		Connections: make(map[string]int64), Events: p.page.byKind(), Deliveries: cluster.Writes,
 		Position: timeOfID(cluster.Position), Backlog: consumer.Backlog, Refused: p.refusals(),
 		Dead: consumer.Dead, Recovered: cluster.Recovered, NotRecovered: cluster.NotRecovered + cluster.RecoveryFailed,
 	}
@@ -120,7 +124,7 @@ func (p *parts) ownFigures() dashboard.Figures {
 			f.Polling += n
 		}
 	}
-	if p.observed != nil && p.page != nil {
+	if p.observed != nil {
 		f.Latency = p.page.lastMinute.of(p.observed.latency.delivery, time.Now())
 	}
 	return f
@@ -188,6 +192,22 @@ func (p *parts) clusterFigures(ctx context.Context) (dashboard.Cluster, error) {
 		Users: s.ByRole, Members: membersOf(s), Unread: lag.Undelivered, Pending: lag.Pending,
 		Waiting: max(lag.Waiting, lag.Oldest).Milliseconds(), LogEnd: timeOfID(end), DeadLetters: lag.Dead,
 	}, nil
+}
+
+// routed counts an event.
+func (o *operatorsPage) routed(event string) {
+	kind, _, _ := strings.Cut(event, "_")
+	if i := slices.Index(dashboard.Kinds, kind); o != nil && i >= 0 && event != canary.EventName {
+		o.kinds[i].Add(1)
+	}
+}
+
+func (o *operatorsPage) byKind() map[string]uint64 {
+	counts := make(map[string]uint64, len(o.kinds))
+	for i, kind := range dashboard.Kinds {
+		counts[kind] = o.kinds[i].Load()
+	}
+	return counts
 }
 
 // lastMinute is a histogram's last minute. It is safe for concurrent use.

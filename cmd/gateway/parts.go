@@ -55,9 +55,15 @@ type parts struct {
 	router    *node.Router
 	redisUp   atomic.Bool
 	stopping  atomic.Bool
+<<<<<<< HEAD
 	drain     chan struct{}  // asks runDrain
 	observed  *instruments   // nil: METRICS=false
 	page      *operatorsPage // nil: without a key there is none
+=======
+	drain     chan struct{} // asks runDrain
+	observed  *instruments  // nil: METRICS=false
+	level     *logLevel     // nil: it cannot be changed
+>>>>>>> main
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.
@@ -198,6 +204,7 @@ func (p *parts) relay(ev streams.Event) (streams.Relay, error) {
 	if err != nil {
 		return streams.Relay{}, err
 	}
+	p.page.routed(ev.Name)
 	entry, err := adapter.EncodeBroadcast(p.identity, adapter.Broadcast{
 		Nsp: namespace, Rooms: rooms, Event: ev.Name, Args: []json.RawMessage{ev.Data},
 	})
