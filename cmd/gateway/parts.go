@@ -55,15 +55,11 @@ type parts struct {
 	router    *node.Router
 	redisUp   atomic.Bool
 	stopping  atomic.Bool
-<<<<<<< HEAD
-	drain     chan struct{}  // asks runDrain
-	observed  *instruments   // nil: METRICS=false
-	page      *operatorsPage // nil: without a key there is none
-=======
 	drain     chan struct{} // asks runDrain
 	observed  *instruments  // nil: METRICS=false
 	level     *logLevel     // nil: it cannot be changed
->>>>>>> main
+
+	page *operatorsPage // nil: without a key there is none
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.
