@@ -55,6 +55,8 @@ type Cluster struct {
 	sessions  sessions
 	history   history
 	tasks     tasks
+	journal   *journal // nil: none is kept
+	delivered func(Delivered)
 
 	started    atomic.Bool
 	reading    atomic.Bool // the reader has a position and its last read succeeded
@@ -139,6 +141,7 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 		nsps:     make(map[string]*nspAdapter),
 		ring:     newRing(ringLimits{entries: cfg.RingMaxEntries, bytes: cfg.RingMaxBytes, age: cfg.LogMaxAge}),
 	}
+	c.journal, c.delivered = newJournal(cfg.TraceEntries), deps.Delivered
 	c.joinedAt.Store(&streamID{})
 	c.publisher.init(c)
 	c.peers.init(c)

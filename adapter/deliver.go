@@ -16,6 +16,7 @@ type delivery struct {
 	// again is the source of an event of a lost tail: members that had it are told the id only. 0-0 if it is none.
 	again   streamID
 	passing *frame // tells it
+	source  streamID
 	// prepare is called for each socket before it is sent the frame. May be nil.
 	prepare func(*socket.Socket)
 }
@@ -24,6 +25,7 @@ type delivery struct {
 type job struct {
 	frame     *frame
 	do        func(*socket.Socket)
+	note      *ref // where the frame's number is noted; may be nil
 	uncharged bool
 }
 
@@ -33,6 +35,10 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 	var receivers, written uint64
 	f := d.frame
 	logged := !f.id.isZero()
+	var notes *notes
+	if logged && a.c.journal != nil {
+		notes = &a.c.journal.deliveries
+	}
 	a.table.walk(d.opts, func(m *member) {
 		link := m.link.Load()
 		if link == linkHalted {
@@ -55,18 +61,40 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 			a.pass(&d, m, s)
 			return
 		}
+		var note *ref
+		if notes != nil && receivers < mostRefs {
+			note = notes.take(receivers, m.serial)
+		}
 		receivers++
 		if d.prepare != nil {
 			d.prepare(s)
 		}
-		if link != linkDirect {
-			a.post(m, s, job{frame: f, uncharged: d.uncharged})
-		} else if m.conn.WriteFrames(f.frames, f.volatile, d.uncharged) {
+		switch {
+		case link != linkDirect:
+			a.post(m, s, job{frame: f, uncharged: d.uncharged, note: note})
+		case m.write(f, d.uncharged, note):
 			written++
 		}
 	})
 	a.c.count.writes.Add(written)
+	if notes != nil {
+		a.c.noteDelivery(&d, receivers)
+	}
 	return receivers
+}
+
+// write hands a frame to a connection that takes those, and reports whether that took it.
+func (m *member) write(f *frame, uncharged bool, note *ref) bool {
+	return writeTo(m.conn, m, f, uncharged, note)
+}
+
+func writeTo(conn frameWriter, m *member, f *frame, uncharged bool, note *ref) bool {
+	if note == nil {
+		return conn.WriteFrames(f.frames, f.volatile, uncharged)
+	}
+	number := give(conn, f, uncharged)
+	note.fill(m.serial, number)
+	return number != frameRefused
 }
 
 // pass makes the offset of a member's client move past an entry that it is not sent.
@@ -112,7 +140,7 @@ func (a *nspAdapter) hand(m *member, s *socket.Socket, j job) {
 		// What comes behind it is not for this socket any more.
 		m.halt()
 		a.c.tasks.spawn(func() { a.c.guard("write", func() { j.do(s) }) })
-	case m.conn.WriteFrames(j.frame.frames, j.frame.volatile, j.uncharged):
+	case m.write(j.frame, j.uncharged, j.note):
 		a.c.count.writes.Add(1)
 	}
 }
@@ -128,7 +156,7 @@ func (a *nspAdapter) drain(m *member, s *socket.Socket, box *outbox) {
 		}
 		for i, j := range batch {
 			if !box.halted() {
-				a.c.guard("write", func() { a.perform(s, conn, j) })
+				a.c.guard("write", func() { a.perform(m, s, conn, j) })
 			}
 			batch[i] = job{}
 			if i%64 == 63 {
@@ -142,7 +170,7 @@ func (a *nspAdapter) drain(m *member, s *socket.Socket, box *outbox) {
 }
 
 // perform does a job; conn is nil if the connection does not take frames.
-func (a *nspAdapter) perform(s *socket.Socket, conn frameWriter, j job) {
+func (a *nspAdapter) perform(m *member, s *socket.Socket, conn frameWriter, j job) {
 	if j.do != nil {
 		j.do(s)
 		return
@@ -155,7 +183,8 @@ func (a *nspAdapter) perform(s *socket.Socket, conn frameWriter, j job) {
 	}
 	if conn == nil {
 		j.frame.writeTo(s)
-	} else if !conn.WriteFrames(j.frame.frames, j.frame.volatile, j.uncharged) {
+		j.note.fill(m.serial, frameUncount)
+	} else if !writeTo(conn, m, j.frame, j.uncharged, j.note) {
 		return
 	}
 	a.c.count.writes.Add(1)
