@@ -122,14 +122,17 @@ func (c *Consumer) settle(reply commitReply) {
 		switch outcome {
 		case 'g':
 			superseded++
+			e.end(OutcomeSuperseded)
 			continue
 		case 'd':
 			c.stats.died(e.reason)
 			c.log.Debug("dead letter", "id", e.id, "reason", e.reason)
 		case 's':
 			seen++
+			e.end(OutcomeSeen)
 		default:
 			relayed++
+			e.end(OutcomeRelayed)
 		}
 		last = e.id
 	}
@@ -189,6 +192,7 @@ func (c *Consumer) renewWaiting(ctx context.Context) {
 	for _, e := range stale {
 		if slices.Contains(gone, e.id) {
 			dropped = append(dropped, e.at)
+			e.end(OutcomeSuperseded)
 			continue
 		}
 		e.renewed = now
