@@ -35,7 +35,7 @@ const (
 	OutcomeSuperseded Outcome = "superseded" // another node has settled it, or is going to
 )
 
-// HandleFunc turns an event into its log entry. It is pure: it may be called more than once for one event and from
+// HandleFunc turns an event into its log entry. It is pure, but for what observes: it may be called more than once for one event and from
 // several goroutines. An error, a *RejectError above all, makes the event a dead letter; so does a panic.
 type HandleFunc func(Event) (Relay, error)
 
