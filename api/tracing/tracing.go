@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +66,15 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
+// traces is the endpoint with a path.
+func (c Config) traces() string {
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || strings.Trim(u.Path, "/") != "" {
+		return c.Endpoint
+	}
+	return u.JoinPath("v1", "traces").String()
+}
+
 // Tracer makes spans. It is safe for concurrent use.
 type Tracer struct {
 	cfg      Config
@@ -82,7 +92,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Tracer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(cfg.Endpoint), otlptracehttp.WithTimeout(cfg.FlushTimeout))
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(cfg.traces()), otlptracehttp.WithTimeout(cfg.FlushTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("tracing: exporter: %w", err)
 	}
