@@ -126,8 +126,8 @@ func (o operators) Drain() {
 	}
 }
 
-// runDrain sends the clients away when it is asked to, once: the node takes no new ones and is not ready, but goes on with
-// its part of the events until it is stopped.
+// runDrain winds the node's work up when it is asked to, once: it takes no new clients, is not ready, hands its part of
+// the events over and sends its clients away, but goes on running until it is stopped.
 func (p *parts) runDrain(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -136,11 +136,29 @@ func (p *parts) runDrain(ctx context.Context) error {
 	}
 	p.log.Info("draining, as asked by the admin API")
 	p.turnAway()
-	if err := p.node.Drain(ctx); err != nil && ctx.Err() == nil {
-		p.log.Warn("sockets left at the end of draining", "sockets", p.node.Stats().Connections, "err", err)
-	}
+	p.retire(ctx)
+	p.sendAway(ctx)
 	<-ctx.Done()
 	return nil
+}
+
+// handover bounds how long clients keep their connections because events that this node has read are not yet committed.
+const handover = 3 * time.Second
+
+// retire hands this node's part of the events over.
+func (p *parts) retire(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handover)
+	defer cancel()
+	if err := p.consumer.Retire(ctx); err != nil {
+		p.log.Warn("not all events that were read are committed; other nodes take them over", "backlog", p.consumer.Stats().Backlog, "err", err)
+	}
+}
+
+// sendAway makes the clients go elsewhere.
+func (p *parts) sendAway(ctx context.Context) {
+	if err := p.node.Drain(ctx); err != nil {
+		p.log.Warn("sockets left at the end of draining", "sockets", p.node.Stats().Connections, "err", err)
+	}
 }
 
 // turnAway makes the load balancer and the other nodes look elsewhere.
