@@ -35,10 +35,7 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 	var receivers, written uint64
 	f := d.frame
 	logged := !f.id.isZero()
-	var notes *notes
-	if logged && a.c.journal != nil {
-		notes = &a.c.journal.deliveries
-	}
+	notes := a.c.notesOf(f)
 	a.table.walk(d.opts, func(m *member) {
 		link := m.link.Load()
 		if link == linkHalted {
@@ -61,10 +58,7 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 			a.pass(&d, m, s)
 			return
 		}
-		var note *ref
-		if notes != nil && receivers < mostRefs {
-			note = notes.take(receivers, m.serial)
-		}
+		note := notes.place(receivers, m)
 		receivers++
 		if d.prepare != nil {
 			d.prepare(s)
@@ -77,9 +71,7 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 		}
 	})
 	a.c.count.writes.Add(written)
-	if notes != nil {
-		a.c.noteDelivery(&d, receivers)
-	}
+	notes.noteDelivery(&d, receivers)
 	return receivers
 }
 

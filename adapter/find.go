@@ -65,7 +65,7 @@ func (c *Cluster) search(ctx context.Context, s *Searched, w Wanted, command, fr
 	for s.Entries < most {
 		if ctx.Err() != nil {
 			s.Ended = true
-			return nil, nil
+			return nil, nil //nolint:nilerr // that it was given up is told
 		}
 		cmd := redis.NewCmd(ctx, command, c.logKey, from, to, "COUNT", findChunk)
 		cmd.SetFirstKeyPos(1)

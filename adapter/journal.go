@@ -201,9 +201,28 @@ func give(conn frameWriter, f *frame, uncharged bool) uint64 {
 	return frameRefused
 }
 
+// notesOf is where a frame's receivers are noted, nil if that is nowhere.
+func (c *Cluster) notesOf(f *frame) *notes {
+	if c.journal == nil || f.id.isZero() {
+		return nil
+	}
+	return &c.journal.deliveries
+}
+
+// place is take for a member, nil for one that is not remembered.
+func (n *notes) place(i uint64, m *member) *ref {
+	if n == nil || i >= mostRefs {
+		return nil
+	}
+	return n.take(i, m.serial)
+}
+
 // noteDelivery notes whom an entry has reached. For holders of the delivery lock.
-func (c *Cluster) noteDelivery(d *delivery, receivers uint64) {
-	c.journal.deliveries.add(noted{
+func (n *notes) noteDelivery(d *delivery, receivers uint64) {
+	if n == nil {
+		return
+	}
+	n.add(noted{
 		id: d.frame.id, source: d.source, at: time.Now().UnixMilli(), sockets: uint32(receivers), kept: uint32(min(receivers, mostRefs)),
 	})
 }

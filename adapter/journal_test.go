@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -55,7 +56,7 @@ func TestJournalForgetsTheOldest(t *testing.T) {
 func TestDeparturesForgetTheOldest(t *testing.T) {
 	j := newJournal(3)
 	for i := range uint64(5) {
-		j.departures.add(departure{member: i, user: fmt.Sprint(i)})
+		j.departures.add(departure{member: i, user: strconv.FormatUint(i, 10)})
 	}
 	found := j.departures.of(map[uint64]struct{}{0: {}, 1: {}, 2: {}, 4: {}})
 	require.Len(t, found, 2)

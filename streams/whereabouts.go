@@ -187,7 +187,7 @@ func (w *Whereabouts) look(ctx context.Context, stream, id string, each func(*de
 		from = "(" + s.Oldest
 	}
 	s.Ended = true
-	return s, nil
+	return s, nil //nolint:nilerr // that it was given up is told
 }
 
 // eventIDOf is an entry's event_id, of either form; "" if it has none.

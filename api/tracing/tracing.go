@@ -189,7 +189,7 @@ func (t *Tracer) Consume(e Event) *Journey {
 	}
 	span.SetAttributes(t.attributes(e)...)
 	j := &Journey{tracer: t.tracer, ctx: ctx, consume: span}
-	_, j.step = t.tracer.Start(ctx, "route")
+	_, j.step = t.tracer.Start(ctx, "route") //nolint:spancheck // Routed ends it
 	return j
 }
 
@@ -216,7 +216,7 @@ func (j *Journey) Commit() (traceParent string) {
 		return ""
 	}
 	var ctx context.Context
-	ctx, j.step = j.tracer.Start(j.ctx, "commit", trace.WithSpanKind(trace.SpanKindProducer))
+	ctx, j.step = j.tracer.Start(j.ctx, "commit", trace.WithSpanKind(trace.SpanKindProducer)) //nolint:spancheck // Settled ends it
 	carrier := propagation.MapCarrier{}
 	format.Inject(ctx, carrier)
 	return carrier[header]

@@ -14,9 +14,9 @@ import (
 )
 
 type explainCmd struct {
-	Event   string   `arg:""                                            help:"Event name, a file with an event as JSON (FILE.json), or - for standard input; without it, the routing table is shown." optional:""`
-	Data    string   `arg:""                                            default:"{}"                                               help:"Event data, a JSON object." optional:""`
-	Rooms   []string `help:"Rooms of the event's own, comma-separated." placeholder:"ROOM"`
+	Event   string   `arg:""                                                                           help:"Event name, a file with an event as JSON (FILE.json), or - for standard input; without it, the routing table is shown." optional:""`
+	Data    string   `arg:""                                                                           default:"{}"                                                                                                                  help:"Event data, a JSON object." optional:""`
+	Rooms   []string `help:"Rooms of the event's own, comma-separated."                                placeholder:"ROOM"`
 	Offline bool     `help:"Do not ask Redis how many sockets are in the rooms of a file's event now."`
 	JSON    bool     `help:"Print JSON."`
 }
@@ -117,7 +117,7 @@ func explain(router *node.Router, fields map[string]any) explanation {
 	return x
 }
 
-func (x explanation) write(w io.Writer) error {
+func (x *explanation) write(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", cmp.Or(x.Event, "an event without a name"))
 	if x.Dead != "" {

@@ -13,7 +13,7 @@ import (
 )
 
 type traceCmd struct {
-	ID      string        `arg:""                                                                                               help:"The publisher's event_id, or the id of the entry in the event stream or the dead letters."`
+	ID      string        `arg:""                                                                                                help:"The publisher's event_id, or the id of the entry in the event stream or the dead letters."`
 	URL     string        `help:"A node's address, as https://host:port; this machine's METRICS_PORT, or else PORT, if not set." placeholder:"URL"`
 	Timeout time.Duration `default:"15s"                                                                                         help:"How long to wait for the answer."`
 	JSON    bool          `help:"Print JSON."`
