@@ -70,7 +70,7 @@ func startParts(t *testing.T, change func(*Config)) (p *parts, stop func()) {
 	t.Helper()
 	cfg := defaultConfig()
 	cfg.Host, cfg.JWTSecretKey, cfg.LogLevel = devHost, goodSecret, slog.LevelError
-	cfg.DrainWindow = 100 * time.Millisecond
+	cfg.DrainWindow, cfg.CanaryInterval = 100*time.Millisecond, 0
 	change(&cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	listener, err := listen(ctx, devHost, 0)
