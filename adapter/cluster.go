@@ -44,10 +44,12 @@ type Cluster struct {
 	lead     func() bool
 	onGap    func(string)
 	expired  func(string) bool
-	log      *slog.Logger
-	logKey   string
-	count    counters
-	warn     throttle
+	// delivered may be nil.
+	delivered func(ms, seq uint64, soon bool)
+	log       *slog.Logger
+	logKey    string
+	count     counters
+	warn      throttle
 
 	publisher publisher
 	peers     requests
@@ -56,7 +58,7 @@ type Cluster struct {
 	history   history
 	tasks     tasks
 	journal   *journal // nil: none is kept
-	delivered func(Delivered)
+	tracedTo  func(Delivered)
 
 	started    atomic.Bool
 	reading    atomic.Bool // the reader has a position and its last read succeeded
@@ -77,6 +79,8 @@ type Cluster struct {
 	// had is the highest of what members had of lost tails; 0-0 if nothing of that can come again. deliverMu
 	had       streamID
 	listeners map[*member]struct{} // deliverMu
+	// untimed is how much has been delivered since a clock was looked at for that; below 0: it is not known when. deliverMu
+	untimed int
 	// joinedAt repeats position for who cannot take the lock.
 	joinedAt atomic.Pointer[streamID]
 	// agedMs is, for the same, the time in ms of the position at which the ring begins.
@@ -136,6 +140,7 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 		lead:      deps.Lead,
 		onGap:     deps.OnGap,
 		expired:   deps.Expired,
+		delivered: deps.Delivered,
 		log:       deps.Log.With("component", "adapter"),
 		logKey:    cfg.Prefix + ":log",
 		stopped:   make(chan struct{}),
@@ -143,7 +148,7 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 		listeners: make(map[*member]struct{}),
 		ring:      newRing(ringLimits{entries: cfg.RingMaxEntries, bytes: cfg.RingMaxBytes, age: cfg.LogMaxAge}),
 	}
-	c.journal, c.delivered = newJournal(cfg.TraceEntries), deps.Delivered
+	c.journal, c.tracedTo = newJournal(cfg.TraceEntries), deps.Traced
 	c.joinedAt.Store(&streamID{})
 	c.publisher.init(c)
 	c.peers.init(c)

@@ -15,8 +15,8 @@ type delivery struct {
 	uncharged bool
 	// again is the source of an event of a lost tail: members that had it are told the id only. 0-0 if it is none.
 	again   streamID
-	passing *frame // tells it
-	source  streamID
+	source  streamID // the event; 0-0: none is named
+	passing *frame   // tells it
 	// prepare is called for each socket before it is sent the frame. May be nil.
 	prepare func(*socket.Socket)
 }
@@ -33,6 +33,7 @@ type job struct {
 // the log is delivered under the delivery lock.
 func (a *nspAdapter) deliver(d delivery) uint64 {
 	var receivers, written uint64
+	var last lateness
 	f := d.frame
 	logged := !f.id.isZero()
 	notes := a.c.notesOf(f)
@@ -67,11 +68,15 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 		case link != linkDirect:
 			a.post(m, s, job{frame: f, uncharged: d.uncharged, note: note})
 		case m.write(f, d.uncharged, note):
+			last[written%uint64(len(last))] = m
 			written++
 		}
 	})
 	a.c.count.writes.Add(written)
 	notes.noteDelivery(&d, receivers)
+	if receivers > 0 && !d.source.isZero() && a.c.delivered != nil {
+		a.timed(d.source, &last, receivers, written)
+	}
 	return receivers
 }
 

@@ -205,6 +205,9 @@ func (r *reader) await(ctx context.Context) (entries []rawEntry, held bool, err 
 
 func (r *reader) handleAll(entries []rawEntry) {
 	r.lag.tick()
+	r.c.deliverMu.Lock()
+	r.c.untimed = -1 // they were waited for
+	r.c.deliverMu.Unlock()
 	for i := range entries {
 		r.handle(&entries[i])
 	}
@@ -234,7 +237,7 @@ func (r *reader) handle(raw *rawEntry) {
 	if r.traced.TraceParent != "" {
 		one := r.traced
 		r.traced = Delivered{}
-		r.c.guard("trace", func() { r.c.delivered(one) })
+		r.c.guard("trace", func() { r.c.tracedTo(one) })
 	}
 }
 
@@ -278,7 +281,7 @@ func (r *reader) dispatch(l *logged, raw *rawEntry) (after func()) {
 	r.c.count.delivered.Add(1)
 	if e.kind == typeBroadcast {
 		d := delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id), again: r.c.again(l.source), source: l.source}
-		if r.c.delivered == nil || raw.trace == "" {
+		if r.c.tracedTo == nil || raw.trace == "" {
 			a.deliver(d)
 		} else {
 			r.traced = a.deliverTraced(d, raw)

@@ -137,7 +137,7 @@ func newBench(t *testing.T) *bench {
 	g := &gateway{}
 	b := &bench{t: t, gateway: g, cfg: Config{Key: goodKey, Node: "gateway-1"}}
 	b.deps = Deps{
-		Publisher: g, Sockets: g, Revoker: g, Granter: g, Drainer: g, Tracer: g,
+		Publisher: g, Sockets: g, Revoker: g, Granter: g, Drainer: g, Tracer: g, Dead: g,
 		Log: slog.New(slog.NewTextHandler(&b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	t.Cleanup(func() {
@@ -266,7 +266,7 @@ func TestTheKeyMayComeInEitherHeader(t *testing.T) {
 
 // fill puts an id for each parameter of a path.
 func fill(path string) string {
-	return strings.NewReplacer("{user}", "C-3", "{solicitud}", "S-1", "{event}", "C-3").Replace(path)
+	return strings.NewReplacer("{user}", "C-3", "{solicitud}", "S-1", "{event}", "C-3", "{letter}", "1-1").Replace(path)
 }
 
 func TestWrongKeysAreLimitedByAddress(t *testing.T) {

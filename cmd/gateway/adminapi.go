@@ -39,6 +39,7 @@ func (p *parts) adminAPI() (http.Handler, error) {
 	proxies := p.cfg.limitsConfig().TrustedProxies
 	return admin.New(p.cfg.adminConfig(), admin.Deps{
 		Publisher: o, Sockets: o, Revoker: o, Granter: o, Drainer: o, Tracer: p.whereabouts(),
+		Dead:       deadLetters{streams.NewDeadLetters(p.commands, p.cfg.RedisPrefix)},
 		ClientAddr: func(r *http.Request) netip.Addr { return limits.ClientAddr(r, proxies) },
 		Log:        p.base,
 	})
@@ -175,8 +176,11 @@ func answerable(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, auth.ErrBadGrant), errors.Is(err, auth.ErrBadRevocation), errors.Is(err, streams.ErrInvalidEvent):
+	case errors.Is(err, auth.ErrBadGrant), errors.Is(err, auth.ErrBadRevocation), errors.Is(err, streams.ErrInvalidEvent),
+		errors.Is(err, streams.ErrSelection):
 		return fmt.Errorf("%w: %w", admin.ErrInvalid, err)
+	case errors.Is(err, streams.ErrNoLetter):
+		return fmt.Errorf("%w: %w", admin.ErrNoLetter, err)
 	case errors.As(err, &refused):
 		return fmt.Errorf("%w: %w", admin.ErrUnavailable, err)
 	}

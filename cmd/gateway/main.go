@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/redis/go-redis/v9"
@@ -22,6 +20,7 @@ const (
 	exitOK      = 0
 	exitFailure = 1 // the command failed, or the configuration has faults
 	exitUsage   = 2 // the command line was not understood
+	// And 128 with the number of the signal that came after one had asked for an orderly end: see exitSignalled.
 )
 
 // cli is the command line.
@@ -36,6 +35,8 @@ type cli struct {
 	Withdraw withdrawCmd `cmd:"" help:"Withdraw a user's grant for a solicitud's room."`
 	Admin    adminCmd    `cmd:"" help:"Have a running cluster list or close a user's sockets, revoke, grant, publish or drain."`
 	Publish  publishCmd  `cmd:"" help:"Write events to the event stream, as the Core API does."`
+	Dead     deadCmd     `cmd:"" help:"List, show, replay or drop dead letters: events that could not be relayed."`
+	Doctor   doctorCmd   `cmd:"" help:"Examine Redis, the nodes and the way in, and say what to do."`
 	Bench    benchCmd    `cmd:"" help:"Load a running cluster with clients and events, and show latency and losses."`
 	Config   configCmd   `cmd:"" help:"Show the configuration in effect, and every fault of it."`
 	Explain  explainCmd  `cmd:"" help:"Show which rooms an event goes to, or the routing table."`
@@ -50,6 +51,8 @@ type app struct {
 	// environ is the environment as NAME=value, envFile the .env file's path.
 	environ []string
 	envFile string
+	// level is that of the logger, once there is one.
+	level *logLevel
 }
 
 // exitRequest carries kong's wish to exit (after --help) out of the parser.
@@ -57,9 +60,7 @@ type exitRequest int
 
 func main() {
 	redis.SetLogger(silent{})
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	// After the first signal the default handling is back: a second one ends the process at once.
-	context.AfterFunc(ctx, stop)
+	ctx, stop := stopSignals(os.Exit)
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
 	code := a.run(ctx, os.Args[1:])
 	stop()

@@ -68,6 +68,10 @@ func (p *parts) runChores(ctx context.Context) error {
 	all.Go(func() error { return p.releaseMemory(ctx) })
 	all.Go(func() error { return p.runDrain(ctx) })
 	all.Go(func() error { return p.runCanary(ctx) })
+	all.Go(func() error { return p.runSampler(ctx) })
+	if p.level != nil {
+		all.Go(func() error { return p.level.run(ctx, p.log) })
+	}
 	return all.Wait()
 }
 

@@ -53,7 +53,7 @@ func newSpanSink(t *testing.T) *spanSink {
 	return s
 }
 
-func attributesOf(s *tracepb.Span) map[string]any {
+func spanAttributes(s *tracepb.Span) map[string]any {
 	out := map[string]any{}
 	for _, a := range s.GetAttributes() {
 		if text := a.GetValue().GetStringValue(); text != "" {
@@ -127,7 +127,7 @@ func TestTraceGoesOnToEveryNode(t *testing.T) {
 		}
 		require.Equal(t, trace, hex.EncodeToString(s.GetTraceId()), s.GetName())
 		byName[s.GetName()] = append(byName[s.GetName()], s)
-		if id, ok := attributesOf(s)["messaging.message.id"]; ok {
+		if id, ok := spanAttributes(s)["messaging.message.id"]; ok {
 			require.Equal(t, source, id, s.GetName())
 		}
 		require.LessOrEqual(t, s.GetStartTimeUnixNano(), s.GetEndTimeUnixNano())
@@ -140,15 +140,15 @@ func TestTraceGoesOnToEveryNode(t *testing.T) {
 	require.Equal(t, parent, hex.EncodeToString(consume.GetParentSpanId()))
 	require.Equal(t, consume.GetSpanId(), byName["route"][0].GetParentSpanId())
 	require.Equal(t, consume.GetSpanId(), commit.GetParentSpanId())
-	require.Equal(t, "relayed", attributesOf(commit)["teloo.outcome"])
-	require.Equal(t, "e1", attributesOf(consume)["teloo.event_id"])
-	require.EqualValues(t, 1, attributesOf(byName["route"][0])["teloo.rooms"])
+	require.Equal(t, "relayed", spanAttributes(commit)["teloo.outcome"])
+	require.Equal(t, "e1", spanAttributes(consume)["teloo.event_id"])
+	require.EqualValues(t, 1, spanAttributes(byName["route"][0])["teloo.rooms"])
 	nodes := map[any]bool{}
 	for _, d := range byName["deliver"] {
 		require.Equal(t, commit.GetSpanId(), d.GetParentSpanId())
-		require.EqualValues(t, 0, attributesOf(d)["teloo.sockets"])
-		require.Equal(t, "notificacion_x", attributesOf(d)["teloo.event"])
-		nodes[attributesOf(d)["teloo.node"]] = true
+		require.EqualValues(t, 0, spanAttributes(d)["teloo.sockets"])
+		require.Equal(t, "notificacion_x", spanAttributes(d)["teloo.event"])
+		nodes[spanAttributes(d)["teloo.node"]] = true
 	}
 	require.Equal(t, map[any]bool{"n1": true, "n2": true}, nodes)
 

@@ -31,9 +31,7 @@ const (
 	reasonTimeout   = "ping timeout"
 	reasonMalformed = "parse error"
 	reasonForced    = "forced close"
-
-	// slowConsumer is none of the library's.
-	slowConsumer = "slow_consumer"
+	reasonSlow      = "slow consumer" // for the figures; to the listeners it is an error of the transport
 )
 
 const (
@@ -241,7 +239,7 @@ func (s *Session) WriteNumbered(frames [][]byte, volatile, uncharged bool) (numb
 	s.mu.Unlock()
 	switch {
 	case slow:
-		s.end(reasonFailed, errSlowConsumer)
+		s.end(reasonFailed, ErrSlowConsumer)
 	case help:
 		s.server.help(s)
 	}
@@ -357,10 +355,11 @@ func (s *Session) end(reason string, err error) {
 		}
 	}
 	conns := [2]*conn{s.ws, s.next}
-	s.why = strings.ReplaceAll(reason, " ", "_")
-	if errors.Is(err, errSlowConsumer) {
-		s.why = slowConsumer
+	counted := reason
+	if errors.Is(err, ErrSlowConsumer) {
+		counted = reasonSlow
 	}
+	s.why = strings.ReplaceAll(counted, " ", "_")
 	// What the kernel holds for a client that takes nothing is dropped.
 	order := err == nil && (s.ws == nil || !s.ws.blocked)
 	closers := s.closers
@@ -375,14 +374,14 @@ func (s *Session) end(reason string, err error) {
 		}
 	}
 	s.server.wheel.cancel(&s.alarm)
-	s.server.forget(s, reason)
+	s.server.forget(s, counted)
 	go s.announceEnd(closers, reason, err)
 }
 
 // announceEnd emits "close" when everybody who has something to finish before has. Run waits for it.
 func (s *Session) announceEnd(closers []func(func()), reason string, err error) {
 	defer s.server.children.Done()
-	if errors.Is(err, errSlowConsumer) {
+	if errors.Is(err, ErrSlowConsumer) {
 		s.server.count.slowConsumers.Add(1)
 		s.server.log.Info("closing a session whose client does not keep up", "sid", s.id)
 	}
@@ -419,7 +418,7 @@ func (s *Session) heartbeat() {
 	}
 	if s.ws == nil && s.poll.ignores(&s.queue) {
 		s.mu.Unlock()
-		s.end(reasonFailed, errSlowConsumer)
+		s.end(reasonFailed, ErrSlowConsumer)
 		return
 	}
 	s.pinged = true

@@ -118,7 +118,7 @@ func (c *cluster) prepareNodes(plan clusterPlan) error {
 func (c *cluster) environment(n *gateway, redisAddr, seeds string) []string {
 	host, port, _ := strings.Cut(redisAddr, ":")
 	return []string{
-		"ENVIRONMENT=development", "HOST=127.0.0.1", "PORT=" + strconv.Itoa(n.port),
+		"ENVIRONMENT=development", "LOG_FORMAT=json", "HOST=127.0.0.1", "PORT=" + strconv.Itoa(n.port),
 		"REDIS_HOST=" + host, "REDIS_PORT=" + port, "JWT_SECRET_KEY=" + secret, "JWT_ALGORITHM=HS256",
 		"NODE_NAME=" + n.name, "CLUSTER_BIND=" + loopback(n.gossip), "CLUSTER_ADVERTISE=" + loopback(n.heard),
 		"CLUSTER_SEEDS=" + seeds, "CLUSTER_SECRET=ledger-harness-secret-32-bytes-xx", "DRAIN_WINDOW=5s",
