@@ -47,6 +47,8 @@ type reader struct {
 	// behind says that the entries at hand were waiting to be read, lag how late they are.
 	behind bool
 	lag    lag
+	// traced is the entry just delivered if its trace goes on here.
+	traced Delivered
 }
 
 func newReader(c *Cluster) *reader { return &reader{c: c, count: c.cfg.ReadCount} }
@@ -232,6 +234,11 @@ func (r *reader) handle(raw *rawEntry) {
 	if after != nil {
 		r.c.guard("apply", after)
 	}
+	if r.traced.TraceParent != "" {
+		one := r.traced
+		r.traced = Delivered{}
+		r.c.guard("trace", func() { r.c.tracedTo(one) })
+	}
 }
 
 // deliver decodes an entry and queues it for its receivers, in one step with the position. What runs application code
@@ -273,7 +280,12 @@ func (r *reader) dispatch(l *logged, raw *rawEntry) (after func()) {
 	}
 	r.c.count.delivered.Add(1)
 	if e.kind == typeBroadcast {
-		a.deliver(delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id), again: r.c.again(l.source), source: l.source})
+		d := delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id), again: r.c.again(l.source), source: l.source}
+		if r.c.tracedTo == nil || raw.trace == "" {
+			a.deliver(d)
+		} else {
+			r.traced = a.deliverTraced(d, raw)
+		}
 		return nil
 	}
 	change := e // so that e itself, of which there are many more, need not outlive this
