@@ -168,6 +168,9 @@ func (p *parts) turnAway() {
 	if p.gossip != nil {
 		p.gossip.SetDraining(true)
 	}
+	if p.page != nil {
+		p.page.leave()
+	}
 }
 
 // answerable says of an error whose fault it is, for the admin API to answer.
