@@ -57,6 +57,11 @@ type Config struct {
 	SessionTimeout time.Duration
 	// SyncAfter is how long a socket may be sent nothing before it is sent the position. Default 60 s.
 	SyncAfter time.Duration
+	// WaitReplicas is how many replicas of Redis must have an entry before it is delivered. Default 0: none.
+	WaitReplicas int
+	// WaitTimeout is how long delivery waits for them and then goes on without, until there are enough again. 0: for as
+	// long as it takes. Default 1 s.
+	WaitTimeout time.Duration
 	// Sharded uses SPUBLISH and SSUBSCRIBE, for a Redis Cluster. Default false.
 	Sharded bool
 }
@@ -81,6 +86,8 @@ func DefaultConfig() Config {
 		SessionTTL:        time.Hour,
 		SessionTimeout:    2 * time.Second,
 		SyncAfter:         time.Minute,
+
+		WaitTimeout: time.Second,
 	}
 }
 
@@ -112,6 +119,8 @@ func (c Config) Validate() error {
 		"adapter: CloseDelay (%v) has to be less than RecoveryWindow (%v)", c.CloseDelay, c.RecoveryWindow)
 	need(c.SessionTTL >= c.RecoveryWindow, "adapter: SessionTTL (%v) is less than RecoveryWindow (%v)", c.SessionTTL, c.RecoveryWindow)
 	need(c.SessionTimeout > 0, "adapter: SessionTimeout is %v", c.SessionTimeout)
+	need(c.WaitReplicas >= 0, "adapter: WaitReplicas is %d", c.WaitReplicas)
+	need(c.WaitTimeout >= 0, "adapter: WaitTimeout is %v", c.WaitTimeout)
 	need(c.SyncAfter > 0, "adapter: SyncAfter is %v", c.SyncAfter)
 	return errors.Join(faults...)
 }
