@@ -121,6 +121,7 @@ func TestAFailoverTakesNothingBack(t *testing.T) {
 		proxy.setCut(true)
 		master.Kill()
 		replica.Promote()
+		redistest.StartReplica(t, replica.Addr())
 		proxy.setTarget(replica.Addr())
 		proxy.setCut(false)
 		after := logger{t, replica.Client()}

@@ -23,12 +23,24 @@ type about struct {
 	lossWithNotice bool // loss is allowed where the client was told `recovered: false`
 	logMayLose     bool // the log need not hold every event, only none twice or out of order
 
+	redis string // its kind; "": a single server
+	wait  bool   // the writer and the nodes wait for a replica
+
 	clients  int            // 0: as many as asked for
 	light    bool           // the clients are light ones, not official; none polls, and they go past the edge
 	load     load           // zero: the ordinary one
 	options  map[string]any // of the official client; nil: the ordinary ones
 	relay    bool           // gossip goes through the relay
 	logDelay bool           // a node's reading of the log can be held back
+}
+
+// env is what the nodes are told besides.
+func (a about) env() []string {
+	if !a.wait {
+		return nil
+	}
+	// Longer than a master is left alone, and shorter than a writer's patience.
+	return []string{"REDIS_WAIT_REPLICAS=1", "REDIS_WAIT_TIMEOUT=3s"}
 }
 
 // unchecked is for faults that forbid nothing of their own.
@@ -55,6 +67,10 @@ func faults() []fault {
 		clientKill{},
 		outOfMemory{},
 		readOnly{},
+		&failover{kind: sentinels, wait: true},
+		&failover{kind: sentinels},
+		&failover{kind: redisCluster, wait: true},
+		&failover{kind: redisCluster},
 		&storm{},
 	}
 }
