@@ -181,6 +181,8 @@ func (c Config) newRedis(blocking bool) redis.UniversalClient {
 	}
 	many := o.Cluster()
 	many.ClusterStateReloadInterval = clusterReload
+	// All keys are in one slot, so that there is nothing to distribute; it would have to ask for the table of all commands.
+	many.DisableRoutingPolicies = true
 	cluster := redis.NewClusterClient(many)
 	cluster.OnNewNode(func(node *redis.Client) {
 		node.AddHook(refusedLogins{})
