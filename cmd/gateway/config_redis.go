@@ -124,7 +124,7 @@ func (c Config) redisOptions(blocking bool) *redis.UniversalOptions {
 		ContextTimeoutEnabled: true,
 		PoolSize:              max(16, 8*runtime.GOMAXPROCS(0)),
 		// Pipelines share the pool: a second one would double the connections of a node.
-		PipelinePoolSize:         -1,
+		PipelinePoolSize: -1,
 		// CLIENT SETINFO tells the library's name, is unknown before 7.2, and would need a right of its own.
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
