@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 )
 
 // fault is one way in which things go wrong, and what must hold nevertheless.
@@ -24,7 +25,7 @@ type about struct {
 	logMayLose     bool // the log need not hold every event, only none twice or out of order
 
 	redis string // its kind; "": a single server
-	wait  bool   // the writer and the nodes wait for a replica
+	wait  int    // how many replicas the writer and the nodes wait for
 
 	clients  int            // 0: as many as asked for
 	light    bool           // the clients are light ones, not official; none polls, and they go past the edge
@@ -36,11 +37,11 @@ type about struct {
 
 // env is what the nodes are told besides.
 func (a about) env() []string {
-	if !a.wait {
+	if a.wait == 0 {
 		return nil
 	}
 	// Longer than a master is left alone, and shorter than a writer's patience.
-	return []string{"REDIS_WAIT_REPLICAS=1", "REDIS_WAIT_TIMEOUT=3s"}
+	return []string{"REDIS_WAIT_REPLICAS=" + strconv.Itoa(a.wait), "REDIS_WAIT_TIMEOUT=3s"}
 }
 
 // unchecked is for faults that forbid nothing of their own.
@@ -67,10 +68,12 @@ func faults() []fault {
 		clientKill{},
 		outOfMemory{},
 		readOnly{},
-		&failover{kind: sentinels, wait: true},
+		&failover{kind: sentinels, wait: 1},
 		&failover{kind: sentinels},
-		&failover{kind: redisCluster, wait: true},
+		&failover{kind: redisCluster, wait: 1},
 		&failover{kind: redisCluster},
+		switchover{kind: sentinels, wait: 2},
+		switchover{kind: redisCluster, wait: 1},
 		&storm{},
 	}
 }

@@ -28,7 +28,7 @@ type load struct {
 // that the numbers ascend in the stream. A repeated try carries the same event_id, which the gateway relays once.
 type writer struct {
 	redis redis.UniversalClient
-	wait  bool // an event is written only once a replica has it
+	wait  int // an event is written only once so many replicas have it
 	world *world
 	run   string // makes the event ids this run's own
 	rnd   *rand.Rand
@@ -138,11 +138,11 @@ func (w *writer) try(ctx context.Context, entries [][]any) error {
 		}
 		return nil
 	})
-	if err != nil || !w.wait {
+	if err != nil || w.wait == 0 {
 		return err
 	}
-	if have, err := conn.Wait(ctx, 1, time.Second).Result(); err != nil || have < 1 {
-		return fmt.Errorf("%w: no replica has the event: %w", errUnwell, err)
+	if have, err := conn.Wait(ctx, w.wait, time.Second).Result(); err != nil || have < int64(w.wait) {
+		return fmt.Errorf("%w: %d replicas have the event: %w", errUnwell, have, err)
 	}
 	return nil
 }
