@@ -20,8 +20,10 @@ func (c Config) redisTLS() bool {
 func (c Config) checkRedisTLS(k *checker) {
 	if !c.redisTLS() {
 		for _, set := range [][2]string{
-			{"REDIS_TLS_SERVER_NAME", c.RedisTLSServerName}, {"REDIS_CA_PATH", c.RedisCAPath},
-			{"REDIS_CERT_PATH", c.RedisCertPath}, {"REDIS_KEY_PATH", c.RedisKeyPath},
+			{"REDIS_TLS_SERVER_NAME", c.RedisTLSServerName},
+			{"REDIS_CA_PATH", c.RedisCAPath},
+			{"REDIS_CERT_PATH", c.RedisCertPath},
+			{"REDIS_KEY_PATH", c.RedisKeyPath},
 		} {
 			if set[1] != "" {
 				k.faultf(set[0], "is set, but TLS is not asked for; set REDIS_TLS=true, or a rediss:// URL")

@@ -13,8 +13,10 @@ func TestCommandsAreDoneOnceAReplicaHasThem(t *testing.T) {
 	server := redistest.Start(t, "--repl-diskless-sync-delay", "0")
 	environ := []string{"REDIS_URL=redis://" + server.Addr(), "REDIS_WAIT_REPLICAS=1", "REDIS_WAIT_TIMEOUT=100ms"}
 	commands := [][]string{
-		{"publish", "--event", "notificacion_x", "--data", `{"user_id":"u"}`}, {"revoke", "--user", "u"},
-		{"grant", "--solicitud", "s", "--user", "u"}, {"withdraw", "--solicitud", "s", "--user", "u"},
+		{"publish", "--event", "notificacion_x", "--data", `{"user_id":"u"}`},
+		{"revoke", "--user", "u"},
+		{"grant", "--solicitud", "s", "--user", "u"},
+		{"withdraw", "--solicitud", "s", "--user", "u"},
 	}
 	for _, args := range commands {
 		r := gateway(t, environ, "", args...)

@@ -27,7 +27,7 @@ func rights(t *testing.T, user string) map[string]bool {
 		if !strings.HasPrefix(line, "user "+user+" ") {
 			continue
 		}
-		for _, rule := range strings.Fields(line) {
+		for rule := range strings.FieldsSeq(line) {
 			if command, is := strings.CutPrefix(rule, "+"); is {
 				found[command] = true
 			}
