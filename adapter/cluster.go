@@ -73,7 +73,8 @@ type Cluster struct {
 	positioned bool     // deliverMu: position is known
 	ring       *ring    // deliverMu
 	// had is the highest of what members had of lost tails; 0-0 if nothing of that can come again. deliverMu
-	had streamID
+	had       streamID
+	listeners map[*member]struct{} // deliverMu
 	// joinedAt repeats position for who cannot take the lock.
 	joinedAt atomic.Pointer[streamID]
 	// agedMs is, for the same, the time in ms of the position at which the ring begins.
@@ -127,17 +128,18 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Cluster{
-		cfg:      cfg,
-		redis:    deps.Redis,
-		blocking: deps.Blocking,
-		lead:     deps.Lead,
-		onGap:    deps.OnGap,
-		expired:  deps.Expired,
-		log:      deps.Log.With("component", "adapter"),
-		logKey:   cfg.Prefix + ":log",
-		stopped:  make(chan struct{}),
-		nsps:     make(map[string]*nspAdapter),
-		ring:     newRing(ringLimits{entries: cfg.RingMaxEntries, bytes: cfg.RingMaxBytes, age: cfg.LogMaxAge}),
+		cfg:       cfg,
+		redis:     deps.Redis,
+		blocking:  deps.Blocking,
+		lead:      deps.Lead,
+		onGap:     deps.OnGap,
+		expired:   deps.Expired,
+		log:       deps.Log.With("component", "adapter"),
+		logKey:    cfg.Prefix + ":log",
+		stopped:   make(chan struct{}),
+		nsps:      make(map[string]*nspAdapter),
+		listeners: make(map[*member]struct{}),
+		ring:      newRing(ringLimits{entries: cfg.RingMaxEntries, bytes: cfg.RingMaxBytes, age: cfg.LogMaxAge}),
 	}
 	c.joinedAt.Store(&streamID{})
 	c.publisher.init(c)

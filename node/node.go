@@ -76,6 +76,9 @@ type Stats struct {
 	// Expired counts sockets that were closed because their token expired.
 	Expired uint64
 	Panics  uint64
+	// Draining: no new sessions are taken. Drained counts the connections that were closed for it.
+	Draining bool
+	Drained  uint64
 }
 
 // Node is the Socket.IO server of one process. Its methods are safe for concurrent use.
@@ -92,6 +95,7 @@ type Node struct {
 	cancel context.CancelFunc
 
 	draining atomic.Bool
+	drained  atomic.Uint64
 	// seats counts admitted sockets and those being admitted; seated holds the ids of their connections.
 	seats    atomic.Int64
 	seated   sync.Map
@@ -169,31 +173,9 @@ func (n *Node) Stats() Stats {
 		Revoked:     n.revoked.Load(),
 		Expired:     n.expired.Load(),
 		Panics:      n.panics.Load(),
+		Draining:    n.draining.Load(),
+		Drained:     n.drained.Load(),
 	}
-}
-
-// Drain takes no new sessions and closes the sockets in steps spread over about half of Config.DrainTimeout, so that
-// their clients do not all reconnect at once. It returns when all are gone, or with an error when ctx or DrainTimeout
-// ends first.
-func (n *Node) Drain(ctx context.Context) error {
-	n.draining.Store(true)
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
-	defer cancel()
-	sockets := n.sockets()
-	n.log.Info("draining", "sockets", len(sockets))
-	n.closeInSteps(ctx, sockets)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for n.seats.Load() > 0 {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			// Those that were being admitted when draining began.
-			n.closeInSteps(ctx, n.sockets())
-		}
-	}
-	return nil
 }
 
 // CloseAll closes every socket's connection at once, so that the clients reconnect: for a node that has missed events.
@@ -216,23 +198,6 @@ func (n *Node) sockets() []*socket.Socket {
 		return true
 	})
 	return sockets
-}
-
-// closeInSteps begins to close sockets, evenly spaced, and returns when it has with each or ctx has ended.
-func (n *Node) closeInSteps(ctx context.Context, sockets []*socket.Socket) {
-	if len(sockets) == 0 {
-		return
-	}
-	pause := time.NewTicker(max(n.cfg.DrainTimeout/2/time.Duration(len(sockets)), 100*time.Microsecond))
-	defer pause.Stop()
-	for _, s := range sockets {
-		n.sendAway(s)
-		select {
-		case <-ctx.Done():
-			return
-		case <-pause.C:
-		}
-	}
 }
 
 // Close ends the server and every socket that is left.

@@ -2,8 +2,6 @@ package streams
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"net/url"
 	"strconv"
 	"strings"
@@ -44,6 +42,11 @@ func parseStreamID(s string) (streamID, bool) {
 		return streamID{}, false
 	}
 	return streamID{m, n}, true
+}
+
+// String returns the id in Redis' form.
+func (a streamID) String() string {
+	return strconv.FormatUint(a.ms, 10) + "-" + strconv.FormatUint(a.seq, 10)
 }
 
 func (a streamID) compare(b streamID) int {
@@ -91,8 +94,7 @@ func (c *Consumer) logEntry(d delivery, eventID string, relay Relay) *entry {
 	hasSeen := "0"
 	if eventID != "" {
 		hasSeen = "1"
-		sum := sha256.Sum256([]byte(eventID))
-		e.keys = append(e.keys, c.keys.seen+hex.EncodeToString(sum[:16]))
+		e.keys = append(e.keys, c.keys.seenKey(eventID))
 	}
 	e.args = make([]string, 0, 7+len(relay.Grants)+len(relay.Log))
 	e.args = append(e.args, d.id, "l", hasSeen, strconv.Itoa(len(relay.Grants)))

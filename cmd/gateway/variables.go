@@ -28,8 +28,9 @@ var variables = []variable{
 	{Name: "LOG_LEVEL", Example: "info", Doc: "`debug`, `info`, `warn` or `error`."},
 	{Name: "LOG_FORMAT", Example: "json", Doc: "`json` or `text`."},
 	{Name: "CORS_ORIGINS", Example: "https://teloo.example,https://admin.teloo.example", Derived: "none", Doc: "Origins whose pages may connect, comma-separated, or `*`. Clients that send no `Origin` always may, as may pages of the gateway's own origin."},
-	{Name: "DRAIN_TIMEOUT", Example: "10s", Doc: "After SIGTERM, how long closing the clients is spread over. 100ms to 10m."},
-	{Name: "SHUTDOWN_TIMEOUT", Example: "25s", Doc: "After SIGTERM, when the process ends at the latest. Longer than `DRAIN_TIMEOUT`, at most 15m."},
+	{Name: "DRAIN_WINDOW", Example: "20s", Doc: "After SIGTERM, or when asked to drain, what closing the clients' connections is spread over, so that the other nodes are not stormed; less if they are under 20 a second. 100ms to 10m."},
+	{Name: "SHUTDOWN_TIMEOUT", Example: "28s", Doc: "After SIGTERM, when the process ends at the latest. Longer than `DRAIN_WINDOW`, at most 15m. An orchestrator's grace has to be longer, by what it does before the signal and a little."},
+	{Name: "CANARY_INTERVAL", Example: "5s", Doc: "How often a node sends an event of its own through Redis, to no client: one past which events flow unheard is not ready within three intervals. 100ms to 1h, or 0 for none."},
 
 	{Name: "REDIS_MODE", Group: "Redis", Example: "single", Doc: "`single`, `sentinel` or `cluster`."},
 	{Name: "REDIS_URL", Example: "rediss://gateway@redis.example:6380/0", Secret: true, Derived: "none", Doc: "`redis://` or, with TLS, `rediss://`; in mode `single`, instead of host, port and the rest. `REDIS_USERNAME` and `REDIS_PASSWORD` override what it says."},

@@ -18,7 +18,7 @@ import (
 
 const (
 	startBound = 60 * time.Second
-	// stopBound is DRAIN_TIMEOUT below and the rest of an orderly end.
+	// stopBound is DRAIN_WINDOW below and the rest of an orderly end.
 	stopBound = 30 * time.Second
 )
 
@@ -122,10 +122,12 @@ func (c *cluster) environment(n *gateway, seeds string) []string {
 		"ENVIRONMENT=development", "HOST=127.0.0.1", "PORT=" + strconv.Itoa(n.port),
 		"JWT_SECRET_KEY=" + secret, "JWT_ALGORITHM=HS256",
 		"NODE_NAME=" + n.name, "CLUSTER_BIND=" + loopback(n.gossip), "CLUSTER_ADVERTISE=" + loopback(n.heard),
-		"CLUSTER_SEEDS=" + seeds, "CLUSTER_SECRET=ledger-harness-secret-32-bytes-xx", "DRAIN_TIMEOUT=5s",
+		"CLUSTER_SEEDS=" + seeds, "CLUSTER_SECRET=ledger-harness-secret-32-bytes-xx", "DRAIN_WINDOW=5s",
 		"SHUTDOWN_TIMEOUT=20s",
 		// All clients have one address, and few users.
 		"HANDSHAKE_RATE=0", "MAX_SOCKETS_PER_USER=0", "EVENT_RATE=0",
+		// The log has to hold what was written and nothing else.
+		"CANARY_INTERVAL=0",
 	}
 }
 

@@ -33,15 +33,16 @@ type about struct {
 	options  map[string]any // of the official client; nil: the ordinary ones
 	relay    bool           // gossip goes through the relay
 	logDelay bool           // a node's reading of the log can be held back
+	env      []string       // of the nodes, besides
 }
 
-// env is what the nodes are told besides.
-func (a about) env() []string {
+// environment is what the nodes are told besides.
+func (a about) environment() []string {
 	if a.wait == 0 {
-		return nil
+		return a.env
 	}
 	// Longer than a master is left alone, and shorter than a writer's patience.
-	return []string{"REDIS_WAIT_REPLICAS=" + strconv.Itoa(a.wait), "REDIS_WAIT_TIMEOUT=3s"}
+	return append(a.env, "REDIS_WAIT_REPLICAS="+strconv.Itoa(a.wait), "REDIS_WAIT_TIMEOUT=3s")
 }
 
 // unchecked is for faults that forbid nothing of their own.
@@ -75,5 +76,6 @@ func faults() []fault {
 		switchover{kind: sentinels, wait: 2},
 		switchover{kind: redisCluster, wait: 1},
 		&storm{},
+		&drain{},
 	}
 }

@@ -1,0 +1,111 @@
+// The Core API's side in Python, with Debian's redis-py, against real nodes.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { test } from 'node:test';
+import { connectAll } from './lib/clients.mjs';
+import { withCluster } from './lib/cluster.mjs';
+import { seenAs } from './lib/routing.mjs';
+import { DEAD, readAll } from './lib/stream.mjs';
+import { token } from './lib/tokens.mjs';
+import { until } from './lib/wait.mjs';
+
+// Debian's own, which has python3-redis, whatever else is installed.
+const PYTHON = process.env.PYTHON || '/usr/bin/python3';
+const cwd = fileURLToPath(new URL('../coreapi', import.meta.url));
+const env = { PYTHONDONTWRITEBYTECODE: '1' };
+const run = promisify(execFile);
+
+/** Runs Python with a GatewayEvents called gateway; what it printed. */
+async function python(cluster, lines, { options = '', onOutput = () => {} } = {}) {
+  const script = [
+    'import sys, time, redis',
+    'from gateway_events import *',
+    `gateway = GatewayEvents(redis.Redis(port=${cluster.redisPort})${options})`,
+    ...lines,
+  ].join('\n');
+  const ended = run(PYTHON, ['-c', script], { cwd, timeout: 60_000, env });
+  ended.child.stdout.on('data', onOutput);
+  return (await ended).stdout.trim();
+}
+
+const event = (name, data) => seenAs({ name, data });
+
+test('the example of the Core API reaches whom it names, once and in order', { timeout: 60_000 }, async () => {
+  await withCluster({ nodes: 2, proxy: false }, async (cluster) => {
+    const [one, two] = cluster.nodes;
+    const client = cluster.client({ on: one, user: 'C-3', role: 'client' });
+    const advisor = cluster.client({ on: two, user: 'A-9', role: 'advisor' });
+    const admin = cluster.client({ on: one, user: 'R-1', role: 'admin' });
+    await connectAll([client, advisor, admin]);
+    const { stdout } = await run(PYTHON, ['example.py', `redis://127.0.0.1:${cluster.redisPort}`], { cwd, env });
+    assert.match(stdout, /refused: event name 'pedido_created'\ndone\n$/);
+    const solicitud = event('solicitud_created', '{"solicitud_id":"S-1042","client_id":"C-3","texto":"Balatas"}');
+    const oferta = event('oferta_submitted',
+      '{"solicitud_id":"S-1042","advisor_id":"A-9","client_id":"C-3","price":1152921504606846976}');
+    const aviso = event('notificacion_aviso', '{"user_ids":["A-9","C-3"],"text":"¡Nueva oferta!"}');
+    const audit = event('solicitud_audited', '{"solicitud_id":"S-1042"}');
+    await until('all have all', () => client.received.length >= 3 && advisor.received.length >= 3 && admin.received.length >= 3);
+    assert.deepEqual(client.received, [solicitud, oferta, aviso]);
+    assert.deepEqual(advisor.received, [solicitud, oferta, aviso]);
+    assert.deepEqual(admin.received, [solicitud, oferta, audit]);
+    assert.deepEqual(await readAll(cluster.redis, DEAD), []);
+  });
+});
+
+test('grants, withdrawals and revocations from Python hold within a second', { timeout: 60_000 }, async () => {
+  await withCluster({ nodes: 2, proxy: false }, async (cluster) => {
+    const [one, two] = cluster.nodes;
+    const granted = cluster.client({ on: one, user: 'u1', role: 'client' });
+    const byId = cluster.client({ on: two, user: 'u2', role: 'client', auth: { token: token('u2', 'client', { jti: 'j-2' }) } });
+    const byUser = cluster.client({ on: two, user: 'u3', role: 'client', reconnection: false });
+    await connectAll([granted, byId, byUser]);
+    // An id that has to be escaped in its key.
+    const solicitud = 'S/10 42;ñ$@';
+    const before = await granted.ask('subscribe_solicitud', { solicitud_id: solicitud });
+    assert.equal(before.error.code, 'forbidden');
+    await python(cluster, [`gateway.grant(${JSON.stringify(solicitud)}, 'u1', ttl=60)`]);
+    await granted.subscribe(solicitud);
+    await python(cluster, [
+      `gateway.withdraw(${JSON.stringify(solicitud)}, 'u1')`,
+      "gateway.revoke_token('j-2', time.time() + 3600)",
+      "gateway.revoke_user('u3')",
+    ]);
+    await until('out of the room', () => granted.seen('unsubscribed').length === 1, { timeout: 1500 });
+    await until('both are closed', () => !byId.connected && !byUser.connected, { timeout: 1500 });
+    for (const c of [byId, byUser]) assert.deepEqual(c.seen('error').map((e) => e.code), ['token_revoked']);
+  });
+});
+
+test('what Python publishes while Redis is away arrives once it is back, once', { timeout: 60_000 }, async () => {
+  await withCluster({ nodes: 1, durable: true }, async (cluster) => {
+    const client = cluster.client({ user: 'u1', role: 'client' });
+    await client.connect();
+    await cluster.redisProcess.kill('SIGKILL');
+    let begun;
+    const trying = new Promise((resolve) => {
+      begun = resolve;
+    });
+    const published = python(cluster, [
+      "print('trying', flush=True)",
+      "for n in range(3): gateway.publish('notificacion_aviso', {'user_id': 'u1', 'n': n})",
+    ], { options: ', patience=30', onOutput: begun });
+    await Promise.race([trying, published]);
+    await cluster.startRedis();
+    await published;
+    await until('all are here', () => client.received.length >= 3, { timeout: 20_000 });
+    assert.deepEqual(client.received, [0, 1, 2].map((n) => event('notificacion_aviso', `{"user_id":"u1","n":${n}}`)));
+  });
+});
+
+test('an event that no replica has is not said to be written', { timeout: 60_000 }, async () => {
+  await withCluster({ nodes: 1 }, async (cluster) => {
+    const said = await python(cluster, [
+      'try:', "  gateway.publish('notificacion_aviso', {'user_id': 'u1'})",
+      'except NotReplicated as err: print(err)',
+    ], { options: ', wait_replicas=1, wait_ms=50, patience=0.3' });
+    assert.equal(said, '0 of 1 replicas');
+  });
+});
