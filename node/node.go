@@ -47,7 +47,7 @@ type Revocations interface {
 	Check(id auth.Identity) error
 }
 
-// Deps are the parts that a Node works with; all but Limits and Now are required.
+// Deps are the parts that a Node works with; all but Limits, Written and Now are required.
 type Deps struct {
 	Adapter     socket.AdapterConstructor
 	Verifier    Verifier
@@ -59,7 +59,9 @@ type Deps struct {
 	Budget      Budget
 	// Limits bound what an address, a user and a socket may ask of this node; nil: nothing does.
 	Limits *limits.Limits
-	Log    *slog.Logger
+	// Written is told of the marks that connections are given with NoteWritten, see engine.Session; nil: nobody is.
+	Written func(mark int64)
+	Log     *slog.Logger
 	// Now is the clock by which tokens expire; nil: time.Now.
 	Now func() time.Time
 }
@@ -79,6 +81,8 @@ type Stats struct {
 	// Draining: no new sessions are taken. Drained counts the connections that were closed for it.
 	Draining bool
 	Drained  uint64
+	// ConnectedBy counts Connects by role, RefusedBy Refused by code, Ended the sockets that have gone, by reason.
+	ConnectedBy, RefusedBy, Ended map[string]uint64
 }
 
 // Node is the Socket.IO server of one process. Its methods are safe for concurrent use.
@@ -107,6 +111,8 @@ type Node struct {
 	revoked   atomic.Uint64
 	panics    atomic.Uint64
 
+	connectedBy, refusedBy, ended tallies
+
 	now      func() time.Time
 	expiries expiries
 	expired  atomic.Uint64
@@ -132,7 +138,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var err error
-	if n.engine, err = newEngine(cfg, deps.Log); err != nil {
+	if n.engine, err = newEngine(cfg, deps); err != nil {
 		return nil, err
 	}
 	n.io = newServer(cfg, deps.Adapter, n.engine)
@@ -175,18 +181,24 @@ func (n *Node) Stats() Stats {
 		Panics:      n.panics.Load(),
 		Draining:    n.draining.Load(),
 		Drained:     n.drained.Load(),
+		ConnectedBy: n.connectedBy.all(), RefusedBy: n.refusedBy.all(), Ended: n.ended.all(),
 	}
 }
 
 // CloseAll closes every socket's connection at once, so that the clients reconnect: for a node that has missed events.
 func (n *Node) CloseAll() {
 	for _, s := range n.sockets() {
+		noteEnding(s, endedGap)
 		n.sendAway(s)
 	}
 }
 
 // sendAway closes a socket's connection so that its client comes back to its session, here or elsewhere.
 func (n *Node) sendAway(s *socket.Socket) {
+	if n.draining.Load() {
+		noteEnding(s, endedDrain)
+	}
+	noteEnding(s, endedSentAway)
 	n.deps.Sessions.Lost(s)
 	closeTransport(s)
 }

@@ -39,6 +39,8 @@ type Deps struct {
 	Gone func(identity string) bool
 	// Lead tells whether this node does the cluster-wide chores; nil: always.
 	Lead func() bool
+	// Relayed is told of each event that this node has put into the log, from one goroutine; it must not block. nil: nobody is.
+	Relayed func(Timing)
 	// Log is the logger; nil: slog.Default.
 	Log *slog.Logger
 }
@@ -60,6 +62,7 @@ type Consumer struct {
 	handle HandleFunc
 	gone   func(string) bool
 	lead   func() bool
+	timed  func(Timing)
 	log    *slog.Logger
 
 	backlog   *backlog
@@ -92,7 +95,7 @@ func New(cfg Config, deps Deps) (*Consumer, error) {
 	c := &Consumer{
 		cfg: cfg, keys: newKeys(cfg.Prefix),
 		rdb: deps.Redis, block: cfg.Block,
-		handle: deps.Handle, gone: deps.Gone, lead: deps.Lead, log: deps.Log,
+		handle: deps.Handle, gone: deps.Gone, lead: deps.Lead, timed: deps.Relayed, log: deps.Log,
 		backlog: newBacklog(),
 		departs: make(chan string, maxDeparts), retirement: newRetirement(),
 	}

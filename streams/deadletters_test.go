@@ -26,7 +26,7 @@ func (r *rig) bury(id, reason string, pairs ...string) string {
 	return got
 }
 
-// events returns the event stream's values of one field, in order.
+// values returns a stream's values of one field, in order; empty where an entry has none.
 func (r *rig) values(stream, field string) []string {
 	entries, err := r.rdb.XRange(r.tb.Context(), stream, "-", "+").Result()
 	require.NoError(r.tb, err)
@@ -274,7 +274,8 @@ func TestReplayAndEventIDs(t *testing.T) {
 		d.Handle = func(ev Event) (Relay, error) { return Relay{Log: []string{"data", string(ev.Data)}}, nil }
 	})
 	r.eventually("relayed", func() bool { return len(r.relayed()) == 2 })
-	require.Equal(t, []string{`{"by":"the publisher"}`, `{"do":"fail"}`}, r.values(r.keys.log, "data"))
+	data := slices.DeleteFunc(r.values(r.keys.log, "data"), func(v string) bool { return v == "" }) // without a new stream's mark
+	require.Equal(t, []string{`{"by":"the publisher"}`, `{"do":"fail"}`}, data)
 	r.add(rigEvent(`{"late":1}`, "event_id", "once")...)
 	r.eventually("the publisher's late repetition is swallowed", func() bool { return repaired.Stats().Duplicates == 1 })
 }

@@ -74,6 +74,9 @@ type entry struct {
 	size    int      // bytes of keys and args
 	reason  string   // of the dead letter; empty: goes to the log
 	renewed time.Time
+
+	kind            uint8     // of what goes to the log
+	ready, occurred time.Time // when it was handled; its occurred_at
 }
 
 // seal computes what only depends on the arguments.
@@ -84,13 +87,14 @@ func (e *entry) seal(now time.Time) *entry {
 	for _, s := range e.args {
 		e.size += len(s)
 	}
-	e.renewed = now
+	e.renewed, e.ready = now, now
 	return e
 }
 
 // logEntry is the entry's way to the log. relay was checked.
-func (c *Consumer) logEntry(d delivery, eventID string, relay Relay) *entry {
-	e := &entry{id: d.id, at: d.at}
+func (c *Consumer) logEntry(d delivery, ev Event, relay Relay) *entry {
+	eventID := ev.EventID
+	e := &entry{id: d.id, at: d.at, kind: kindOf(ev.Name), occurred: ev.OccurredAt}
 	hasSeen := "0"
 	if eventID != "" {
 		hasSeen = "1"

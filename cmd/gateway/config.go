@@ -111,6 +111,7 @@ type Config struct {
 
 	AdminAPIKey secret `env:"ADMIN_API_KEY"`
 	MetricsPort int    `env:"METRICS_PORT"  envDefault:"0"`
+	Metrics     bool   `env:"METRICS"       envDefault:"true"`
 }
 
 // Source says where a variable's value came from.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -240,6 +241,7 @@ func TestFaults(t *testing.T) {
 		{"JWT_ALGORITHM=,", "JWT_ALGORITHM: the list is empty"},
 		{"JWT_SECRET_KEY=", "JWT_SECRET_KEY: is not set; HS256 needs it"},
 		{"JWT_SECRET_KEY=-----BEGIN", "JWT_SECRET_KEY: is a PEM key"},
+		{"JWT_SECRET_KEY=,00", "JWT_SECRET_KEY: secret 2 of 2: has 2 bytes"},
 		{"JWT_ALGORITHM=RS256", "JWT_PUBLIC_KEY_PATH: is not set, nor is JWT_JWKS_URL; RS256 needs one"},
 		{"JWT_ALGORITHM=RS256 JWT_PUBLIC_KEY_PATH=" + ec.public, "JWT_PUBLIC_KEY_PATH: file " + ec.public + ": no key for RS256"},
 		{"JWT_ALGORITHM=ES256,PS512 JWT_PUBLIC_KEY_PATH=" + rsa.public, "JWT_PUBLIC_KEY_PATH: file " + rsa.public + ": no key for ES256"},
@@ -437,6 +439,7 @@ func FuzzParseConfig(f *testing.F) {
 	for i := range variables {
 		f.Add(i, variables[i].Example)
 	}
+	f.Add(slices.IndexFunc(variables, func(v variable) bool { return v.Name == "JWT_SECRET_KEY" }), ",00") // two faults at once
 	f.Add(1, "tcp://x:1")
 	f.Fuzz(func(t *testing.T, i int, value string) {
 		if strings.ContainsRune(value, 0) || i < 0 {

@@ -138,7 +138,7 @@ func TestDoctorOfAHealthyClusterAndItsProxies(t *testing.T) {
 		"gossip": "warning: there is none", "certificate": "warning: not encrypted", "sticky sessions": "ok: kept by the cookie gateway_node; 6 sessions on 2 nodes",
 		"websocket": "ok: passes", "origins": "ok: 1 of CORS_ORIGINS may connect, a foreign one may not",
 		"client addresses": "warning: it sets the cookie gateway_node",
-		"idle websocket":   "ok: lives after 2.5s, with 2 pings", "idle polling": "ok: a long poll waits for the ping",
+		"idle websocket":   "ok: lives after 2.5s", "idle polling": "ok: a long poll waits for the ping",
 	})
 
 	scattered := proxy(t, nodes, "60s")
@@ -157,7 +157,7 @@ func TestDoctorOfAHealthyClusterAndItsProxies(t *testing.T) {
 	found, code = diagnosed(t, environ, "--url", "http://"+hasty, "--idle", "3s")
 	require.Equal(t, exitFailure, code)
 	requireFindings(t, found, map[string]string{
-		"sticky sessions": "ok: kept", "idle websocket": "FAIL: cut after 500ms, 0 pings", "idle polling": "FAIL: answered 504",
+		"sticky sessions": "ok: kept", "idle websocket": "FAIL: cut after", "idle polling": "FAIL: answered 504",
 	})
 
 	noUpgrade := proxy(t, nodes, "60s", cookie, "http-request del-header Upgrade", "http-request del-header Origin")

@@ -93,7 +93,8 @@ var variables = []variable{
 	{Name: "DEDUPE_TTL", Example: "10m", Doc: "How long an `event_id` is remembered. 1s to 168h."},
 
 	{Name: "ADMIN_API_KEY", Group: "Operators", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Key of the admin API below `/admin/`, 32 to 1,024 visible ASCII characters; without one there is none."},
-	{Name: "METRICS_PORT", Example: "9003", Doc: "A port of its own for the admin API, `/health` and `/stats`, which clients need not reach; 0: the admin API is at `PORT`."},
+	{Name: "METRICS_PORT", Example: "9003", Doc: "A port of its own for the admin API, `/metrics`, `/health` and `/stats`, which clients need not reach; 0: the admin API and, for who has its key, `/metrics` are at `PORT`."},
+	{Name: "METRICS", Example: "true", Doc: "`false`: nothing is observed and there is no `/metrics`."},
 }
 
 // fault makes a fault of the variable.
