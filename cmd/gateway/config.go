@@ -36,13 +36,13 @@ const (
 const gossipPort = "7946"
 
 // Config is the whole configuration. A variable that is unset or empty has its default. The variables' meanings stand
-// in variables.go; the default of a derived one (NODE_NAME, ADVERTISE_ADDR, CLUSTER_BIND) is filled in by complete.
+// in variables.go; the default of a derived one (LOG_FORMAT, NODE_NAME, ADVERTISE_ADDR, CLUSTER_BIND) is filled in by complete.
 type Config struct {
 	Environment     string        `env:"ENVIRONMENT"      envDefault:"development"`
 	Host            string        `env:"HOST"`
 	Port            int           `env:"PORT"             envDefault:"8003"`
 	LogLevel        slog.Level    `env:"LOG_LEVEL"        envDefault:"info"`
-	LogFormat       string        `env:"LOG_FORMAT"       envDefault:"json"`
+	LogFormat       string        `env:"LOG_FORMAT"`
 	CORSOrigins     list          `env:"CORS_ORIGINS"`
 	DrainWindow     time.Duration `env:"DRAIN_WINDOW"     envDefault:"20s"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"28s"`
@@ -264,6 +264,11 @@ func complete(c *Config) map[string]string {
 		}
 	}
 	set("NodeName", &c.NodeName, hostName())
+	format := "json"
+	if c.Environment == envDevelopment {
+		format = "text"
+	}
+	set("LogFormat", &c.LogFormat, format)
 	host := c.Host
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
 		host = hostAddr()

@@ -185,7 +185,8 @@ func (c Config) apiConfig() api.Config {
 
 // logger writes to the program's standard error; every record carries the node's name.
 func (a *app) logger(c Config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
+	a.level = newLogLevel(c.LogLevel)
+	options := &slog.HandlerOptions{Level: a.level}
 	var h slog.Handler = slog.NewJSONHandler(a.stderr, options)
 	if c.LogFormat == "text" {
 		h = slog.NewTextHandler(a.stderr, options)

@@ -69,6 +69,9 @@ func (p *parts) runChores(ctx context.Context) error {
 	all.Go(func() error { return p.runDrain(ctx) })
 	all.Go(func() error { return p.runCanary(ctx) })
 	all.Go(func() error { return p.runSampler(ctx) })
+	if p.level != nil {
+		all.Go(func() error { return p.level.run(ctx, p.log) })
+	}
 	return all.Wait()
 }
 

@@ -41,6 +41,7 @@ func newObservedNode(t *testing.T, change func(*Config)) *observedNode {
 	cfg.Host, cfg.NodeName, cfg.JWTSecretKey = devHost, "n1", goodSecret
 	cfg.RedisURL = secret("redis://" + n.redis.Addr())
 	cfg.DrainWindow, cfg.LogLevel = 100*time.Millisecond, slog.LevelError
+	cfg.CanaryInterval = 0 // events are counted
 	if change != nil {
 		change(&cfg)
 	}

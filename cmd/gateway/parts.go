@@ -57,6 +57,7 @@ type parts struct {
 	stopping  atomic.Bool
 	drain     chan struct{} // asks runDrain
 	observed  *instruments  // nil: METRICS=false
+	level     *logLevel     // nil: it cannot be changed
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.

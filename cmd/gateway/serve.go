@@ -25,6 +25,7 @@ func (*serveCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return errors.Join(err, d.close())
 	}
+	p.level = a.level
 	return p.run(ctx, d, p.sources(), cfg.apiConfig())
 }
 

@@ -25,8 +25,8 @@ var variables = []variable{
 	{Name: "ENVIRONMENT", Group: "Process", Example: "production", Doc: "`development`, `staging` or `production`. Production refuses wildcard origins, HS secrets under 32 bytes, and gossip without a `CLUSTER_SECRET` of 32 bytes or more."},
 	{Name: "HOST", Example: "0.0.0.0", Derived: "all addresses", Doc: "Address to listen on."},
 	{Name: "PORT", Example: "8003", Doc: "Port to listen on."},
-	{Name: "LOG_LEVEL", Example: "info", Doc: "`debug`, `info`, `warn` or `error`."},
-	{Name: "LOG_FORMAT", Example: "json", Doc: "`json` or `text`."},
+	{Name: "LOG_LEVEL", Example: "info", Doc: "`debug`, `info`, `warn` or `error`. While it runs, SIGUSR1 makes the log one step more verbose, SIGUSR2 as configured."},
+	{Name: "LOG_FORMAT", Example: "json", Derived: "text in development, else json", Doc: "`json` or `text`."},
 	{Name: "CORS_ORIGINS", Example: "https://teloo.example,https://admin.teloo.example", Derived: "none", Doc: "Origins whose pages may connect, comma-separated, or `*`. Clients that send no `Origin` always may, as may pages of the gateway's own origin."},
 	{Name: "DRAIN_WINDOW", Example: "20s", Doc: "After SIGTERM, or when asked to drain, what closing the clients' connections is spread over, so that the other nodes are not stormed; less if they are under 20 a second. 100ms to 10m."},
 	{Name: "SHUTDOWN_TIMEOUT", Example: "28s", Doc: "After SIGTERM, when the process ends at the latest. Longer than `DRAIN_WINDOW`, at most 15m. An orchestrator's grace has to be longer, by what it does before the signal and a little."},
@@ -145,11 +145,18 @@ func lookup(name string) (variable, bool) {
 // ownPrefixes begin names that no other program is likely to read.
 var ownPrefixes = []string{"JWT_", "CORS_", "CLUSTER_", "SUBSCRIBE_"}
 
+// renamed are variables of former versions, with those that took their place.
+var renamed = map[string]string{"DRAIN_TIMEOUT": "DRAIN_WINDOW"}
+
 // strangers warns of variables that look like misspelt ones of ours.
 func strangers(vars map[string]string) []string {
 	var warnings []string
 	for _, name := range sortedKeys(vars) {
 		if _, known := lookup(name); known {
+			continue
+		}
+		if now := renamed[name]; now != "" {
+			warnings = append(warnings, name+" has no effect: it is "+now+" now, over which sending the clients away is spread")
 			continue
 		}
 		if near := nearest(name); near != "" {

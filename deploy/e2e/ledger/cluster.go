@@ -119,7 +119,7 @@ func (c *cluster) prepareNodes(plan clusterPlan) error {
 
 func (c *cluster) environment(n *gateway, seeds string) []string {
 	return []string{
-		"ENVIRONMENT=development", "HOST=127.0.0.1", "PORT=" + strconv.Itoa(n.port),
+		"ENVIRONMENT=development", "LOG_FORMAT=json", "HOST=127.0.0.1", "PORT=" + strconv.Itoa(n.port),
 		"JWT_SECRET_KEY=" + secret, "JWT_ALGORITHM=HS256",
 		"NODE_NAME=" + n.name, "CLUSTER_BIND=" + loopback(n.gossip), "CLUSTER_ADVERTISE=" + loopback(n.heard),
 		"CLUSTER_SEEDS=" + seeds, "CLUSTER_SECRET=ledger-harness-secret-32-bytes-xx", "DRAIN_WINDOW=5s",
