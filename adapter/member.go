@@ -26,6 +26,10 @@ type member struct {
 	// repetition to it, though not to others. The delivery lock.
 	had streamID
 
+	// serial is the member's number in the journal, and user whose socket it is, nil until it is served.
+	serial uint64
+	user   atomic.Pointer[string]
+
 	id   socket.SocketId
 	sock atomic.Pointer[socket.Socket]
 	// out is nil once link is linkDirect.
@@ -61,8 +65,11 @@ const (
 	linkHalted
 )
 
+// serials numbers members, from 1.
+var serials atomic.Uint64
+
 func newMember(id socket.SocketId) *member {
-	m := &member{id: id}
+	m := &member{id: id, serial: serials.Add(1)}
 	m.out.Store(&outbox{})
 	return m
 }
@@ -139,6 +146,12 @@ func (m *member) isGone() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.gone
+}
+
+// belongsTo notes whose socket it is.
+func (m *member) belongsTo(user string, s *socket.Socket) {
+	m.user.Store(&user)
+	m.sock.Store(s)
 }
 
 // serveFrom notes that the socket has its session, and is served what the log has behind id. For holders of the

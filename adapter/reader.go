@@ -49,6 +49,8 @@ type reader struct {
 	lag    lag
 	// safe holds entries back until enough of Redis' replicas have them.
 	safe replicas
+	// traced is the entry just delivered if its trace goes on here.
+	traced Delivered
 }
 
 func newReader(c *Cluster) *reader {
@@ -255,6 +257,11 @@ func (r *reader) handle(raw *rawEntry) {
 	if after != nil {
 		r.c.guard("apply", after)
 	}
+	if r.traced.TraceParent != "" {
+		one := r.traced
+		r.traced = Delivered{}
+		r.c.guard("trace", func() { r.c.tracedTo(one) })
+	}
 }
 
 // deliver decodes an entry and queues it for its receivers, in one step with the position. What runs application code
@@ -296,7 +303,12 @@ func (r *reader) dispatch(l *logged, raw *rawEntry) (after func()) {
 	}
 	r.c.count.delivered.Add(1)
 	if e.kind == typeBroadcast {
-		a.deliver(delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id), again: r.c.again(l.source), source: l.source})
+		d := delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id), again: r.c.again(l.source), source: l.source}
+		if r.c.tracedTo == nil || raw.trace == "" {
+			a.deliver(d)
+		} else {
+			r.traced = a.deliverTraced(d, raw)
+		}
 		return nil
 	}
 	change := e // so that e itself, of which there are many more, need not outlive this

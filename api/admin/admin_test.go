@@ -34,6 +34,7 @@ type gateway struct {
 	event map[string]string // guarded by mu: the last one published
 
 	sockets []Socket
+	traced  Trace
 	err     error         // what every call returns
 	does    func() error  // called by each, if not nil
 	waits   chan struct{} // a call waits for it or for its context, if not nil
@@ -96,6 +97,15 @@ func (g *gateway) Withdraw(ctx context.Context, solicitud, user string) error {
 	return g.call(ctx, "withdraw %s %s", solicitud, user)
 }
 
+func (g *gateway) Trace(ctx context.Context, id string) (Trace, error) {
+	t := g.traced
+	t.ID = id
+	if t.Verdict == "" {
+		t.Verdict, t.Searched = VerdictNotFound, []TraceSearch{{Where: "log", Complete: true}}
+	}
+	return t, g.call(ctx, "trace %s", id)
+}
+
 func (g *gateway) Drain() { _ = g.call(context.Background(), "drain") }
 
 func (g *gateway) called() []string {
@@ -110,6 +120,7 @@ var (
 	_ Revoker   = (*gateway)(nil)
 	_ Granter   = (*gateway)(nil)
 	_ Drainer   = (*gateway)(nil)
+	_ Tracer    = (*gateway)(nil)
 )
 
 // bench is one API under test. What it answers is held against the document.
@@ -126,7 +137,7 @@ func newBench(t *testing.T) *bench {
 	g := &gateway{}
 	b := &bench{t: t, gateway: g, cfg: Config{Key: goodKey, Node: "gateway-1"}}
 	b.deps = Deps{
-		Publisher: g, Sockets: g, Revoker: g, Granter: g, Drainer: g, Dead: g,
+		Publisher: g, Sockets: g, Revoker: g, Granter: g, Drainer: g, Tracer: g, Dead: g,
 		Log: slog.New(slog.NewTextHandler(&b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	t.Cleanup(func() {
@@ -181,7 +192,7 @@ func refused(t *testing.T, w *httptest.ResponseRecorder, status int, code string
 
 func TestNewNamesEveryFault(t *testing.T) {
 	_, err := New(Config{}, Deps{Publisher: (*gateway)(nil)})
-	for _, want := range []string{"Key has 0 bytes", "Node has 0 bytes", "no Publisher", "no Sockets", "no Revoker", "no Granter", "no Drainer"} {
+	for _, want := range []string{"Key has 0 bytes", "Node has 0 bytes", "no Publisher", "no Sockets", "no Revoker", "no Granter", "no Drainer", "no Tracer"} {
 		require.ErrorContains(t, err, want)
 	}
 	require.NotContains(t, err.Error(), "Timeout", "which has a default")
@@ -255,7 +266,7 @@ func TestTheKeyMayComeInEitherHeader(t *testing.T) {
 
 // fill puts an id for each parameter of a path.
 func fill(path string) string {
-	return strings.NewReplacer("{user}", "C-3", "{solicitud}", "S-1", "{letter}", "1-1").Replace(path)
+	return strings.NewReplacer("{user}", "C-3", "{solicitud}", "S-1", "{event}", "C-3", "{letter}", "1-1").Replace(path)
 }
 
 func TestWrongKeysAreLimitedByAddress(t *testing.T) {

@@ -38,7 +38,7 @@ func (p *parts) adminAPI() (http.Handler, error) {
 	o := operators{p, p.cfg.newPublisher(p.commands)}
 	proxies := p.cfg.limitsConfig().TrustedProxies
 	return admin.New(p.cfg.adminConfig(), admin.Deps{
-		Publisher: o, Sockets: o, Revoker: o, Granter: o, Drainer: o,
+		Publisher: o, Sockets: o, Revoker: o, Granter: o, Drainer: o, Tracer: p.whereabouts(),
 		Dead:       deadLetters{streams.NewDeadLetters(p.commands, p.cfg.RedisPrefix)},
 		ClientAddr: func(r *http.Request) netip.Addr { return limits.ClientAddr(r, proxies) },
 		Log:        p.base,

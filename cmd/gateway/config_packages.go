@@ -52,6 +52,7 @@ func (c Config) adapterConfig(identity string) adapter.Config {
 	a.RecoveryMaxEvents = c.RecoveryMaxEvents
 	a.RingMaxEntries = c.RingMaxEntries
 	a.RingMaxBytes = c.RingMaxBytes
+	a.TraceEntries = c.TraceEntries
 	a.SyncAfter = min(a.SyncAfter, c.RecoveryWindow/2)
 	// With SyncAfter, so that the offset of a quiet client is still in the log at its window's end.
 	a.PositionEvery = min(a.PositionEvery, a.LogMaxAge/8)

@@ -93,7 +93,7 @@ func TestDefaults(t *testing.T) {
 	require.Empty(t, r.Faults)
 	require.Empty(t, r.Warnings)
 	want := Config{
-		Environment: "development", Port: 8003, LogLevel: slog.LevelInfo, LogFormat: "json",
+		Environment: "development", Port: 8003, LogLevel: slog.LevelInfo, LogFormat: "text",
 		DrainWindow: 20 * time.Second, ShutdownTimeout: 28 * time.Second, CanaryInterval: 5 * time.Second, Metrics: true,
 		RedisMode: "single", RedisHost: "localhost", RedisPort: 6379, RedisPrefix: "{teloo}", RedisWaitTimeout: time.Second,
 		JWTAlgorithm: list{"HS256"}, JWTSecretKey: goodSecret,

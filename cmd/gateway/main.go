@@ -40,6 +40,7 @@ type cli struct {
 	Bench    benchCmd    `cmd:"" help:"Load a running cluster with clients and events, and show latency and losses."`
 	Config   configCmd   `cmd:"" help:"Show the configuration in effect, and every fault of it."`
 	Explain  explainCmd  `cmd:"" help:"Show which rooms an event goes to, or the routing table."`
+	Trace    traceCmd    `cmd:"" help:"Show what became of an event: whom it was for, and whom it reached."`
 	Version  versionCmd  `cmd:"" help:"Show the version."`
 }
 

@@ -115,7 +115,7 @@ func TestMetricsMove(t *testing.T) {
 
 // TestMetricsOfAnOutage: without Redis there are metrics, which say so.
 func TestMetricsOfAnOutage(t *testing.T) {
-	n := newObservedNode(t, withMetricsPort)
+	n := newObservedNode(t, withoutCanary)
 	n.until(t, 1, "teloo_redis_up")
 	n.redis.Kill()
 	n.until(t, 0, "teloo_redis_up")

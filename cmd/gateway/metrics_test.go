@@ -41,7 +41,6 @@ func newObservedNode(t *testing.T, change func(*Config)) *observedNode {
 	cfg.Host, cfg.NodeName, cfg.JWTSecretKey = devHost, "n1", goodSecret
 	cfg.RedisURL = secret("redis://" + n.redis.Addr())
 	cfg.DrainWindow, cfg.LogLevel = 100*time.Millisecond, slog.LevelError
-	cfg.CanaryInterval = 0 // events are counted
 	if change != nil {
 		change(&cfg)
 	}
@@ -67,6 +66,12 @@ func newObservedNode(t *testing.T, change func(*Config)) *observedNode {
 	})
 	require.Eventually(t, func() bool { ready, _ := n.ready(); return ready }, 30*time.Second, 20*time.Millisecond)
 	return n
+}
+
+// withoutCanary is for tests that count events.
+func withoutCanary(cfg *Config) {
+	withMetricsPort(cfg)
+	cfg.CanaryInterval = 0
 }
 
 func withMetricsPort(cfg *Config) { cfg.MetricsPort = 1 }

@@ -42,7 +42,7 @@ var fromGo = map[string]string{
 	"ping": "health, subscriptions", "info": "run id, replicas", "time": "presence", "wait": "replicas", "multi": "transactions",
 	"exec": "transactions", "eval": "scripts", "evalsha": "scripts", "client|setname": "each connection",
 	"client|id": "the blocking read", "client|unblock": "the blocking read", "get": "presence, revocations", "mget": "sessions",
-	"hgetall": "nodes, revocations", "hscan": "a dead node's counts", "zscan": "revocations", "zscore": "grants", "zadd": "grants", "zrem": "grants",
+	"hgetall": "nodes, revocations", "hvals": "where an event is", "hscan": "a dead node's counts", "zscan": "revocations", "zscore": "grants", "zadd": "grants", "zrem": "grants",
 	"xadd": "events, the log", "xrange": "the log", "xrevrange": "the log", "xread": "the log", "xreadgroup": "events", "xpending": "events",
 	"xinfo|stream": "the log", "xinfo|consumers": "chores", "zrangebyscore": "expired grants",
 	"publish": "requests", "subscribe": "requests, presence", "pubsub|channels": "requests", "pubsub|numsub": "presence",

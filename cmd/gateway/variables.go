@@ -92,6 +92,10 @@ var variables = []variable{
 	{Name: "GRANT_TTL", Example: "720h", Doc: "How long a grant to a solicitud's room lasts after it was last given. 1m or more."},
 	{Name: "DEDUPE_TTL", Example: "10m", Doc: "How long an `event_id` is remembered. 1s to 168h."},
 
+	{Name: "TRACE_ENTRIES", Group: "Tracing", Example: "20000", Doc: "Deliveries, and replays, that a node remembers for `gateway trace`, at about 200 bytes each; 0: none. Up to 10,000,000."},
+	{Name: "OTLP_ENDPOINT", Example: "http://otel-collector:4318", Derived: "no spans", Doc: "OpenTelemetry collector that events' spans are sent to, by OTLP over HTTP. What the exporter reads of `OTEL_EXPORTER_OTLP_HEADERS` and its like applies."},
+	{Name: "OTLP_RATIO", Example: "0.01", Doc: "Share of the events without `traceparent` that are traced, 0 to 1; for the others the sender has decided."},
+
 	{Name: "ADMIN_API_KEY", Group: "Operators", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Key of the admin API below `/admin/`, 32 to 1,024 visible ASCII characters; without one there is none."},
 	{Name: "METRICS_PORT", Example: "9003", Doc: "A port of its own for the admin API, `/metrics`, `/health` and `/stats`, which clients need not reach; 0: the admin API and, for who has its key, `/metrics` are at `PORT`."},
 	{Name: "METRICS", Example: "true", Doc: "`false`: nothing is observed and there is no `/metrics`."},

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,6 +90,8 @@ type Session struct {
 	hangup bool
 	// closing is why an orderly close was begun. mu.
 	closing string
+	// why is why the session has ended, in a word. mu.
+	why     string
 	grace   *time.Timer // mu: ends an orderly close
 	upgrade *time.Timer // mu: ends a change of transport
 	closers []func(func())
@@ -205,15 +208,21 @@ func (s *Session) Write(data io.Reader, _ *packet.Options, sent engine.SendCallb
 // it; both count against 64 times those. It reports false if the message was dropped: the session is not open, or a
 // volatile one cannot be sent now.
 func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
+	return s.WriteNumbered(frames, volatile, uncharged) > 0
+}
+
+// WriteNumbered is WriteFrames that returns the number of the message's last frame, which has gone out when the session's
+// Written has come to it; 0 if the message was dropped.
+func (s *Session) WriteNumbered(frames [][]byte, volatile, uncharged bool) (number uint64) {
 	s.mu.Lock()
 	if s.state.Load() != stateOpen || s.broken {
 		s.mu.Unlock()
-		return false
+		return 0
 	}
 	if volatile && !s.takesNow() {
 		s.mu.Unlock()
 		s.server.count.volatileDropped.Add(1)
-		return false
+		return 0
 	}
 	for _, frame := range frames {
 		switch {
@@ -224,6 +233,7 @@ func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 			s.queue.pushLive(frame)
 		}
 	}
+	number = s.queue.added
 	slow := s.isSlow()
 	help := !slow && s.wakeOrHelp()
 	s.mu.Unlock()
@@ -233,7 +243,28 @@ func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 	case help:
 		s.server.help(s)
 	}
-	return true
+	return number
+}
+
+// Written counts the frames that the kernel has taken, pings aside. The counter outlives the session.
+func (s *Session) Written() *atomic.Uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.out
+}
+
+// Added is how many frames were to be written up to now.
+func (s *Session) Added() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.added
+}
+
+// Why says in a word why the session has ended; "" if it has not.
+func (s *Session) Why() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.why
 }
 
 // wakeOrHelp sees to it that what was queued is sent: by the writers, or if it reports true by the caller, who then calls
@@ -324,6 +355,11 @@ func (s *Session) end(reason string, err error) {
 		}
 	}
 	conns := [2]*conn{s.ws, s.next}
+	counted := reason
+	if errors.Is(err, ErrSlowConsumer) {
+		counted = reasonSlow
+	}
+	s.why = strings.ReplaceAll(counted, " ", "_")
 	// What the kernel holds for a client that takes nothing is dropped.
 	order := err == nil && (s.ws == nil || !s.ws.blocked)
 	closers := s.closers
@@ -338,10 +374,6 @@ func (s *Session) end(reason string, err error) {
 		}
 	}
 	s.server.wheel.cancel(&s.alarm)
-	counted := reason
-	if errors.Is(err, ErrSlowConsumer) {
-		counted = reasonSlow
-	}
 	s.server.forget(s, counted)
 	go s.announceEnd(closers, reason, err)
 }
