@@ -255,7 +255,7 @@ func (p *parts) watchRedis(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		ping, cancel := context.WithTimeout(ctx, patience)
-		err := p.commands.Ping(ping).Err()
+		err := p.pingRedis(ping)
 		cancel()
 		if ctx.Err() != nil {
 			return nil
