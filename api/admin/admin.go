@@ -6,7 +6,6 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -127,11 +126,10 @@ func peer(r *http.Request) netip.Addr {
 }
 
 type server struct {
-	cfg      Config
-	deps     Deps
-	key      [sha256.Size]byte // the key's hash
-	failures *failures
-	log      *slog.Logger
+	cfg  Config
+	deps Deps
+	key  *api.KeyCheck
+	log  *slog.Logger
 }
 
 // New returns the handler of all paths below /admin/, which it expects unshortened. Fields of cfg left at zero take
@@ -142,9 +140,6 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 		return nil, err
 	}
 	deps = deps.withDefaults()
-	s := &server{
-		cfg: cfg, deps: deps, key: sha256.Sum256([]byte(cfg.Key)), log: deps.Log,
-		failures: newFailures(cfg.MaxFailures, cfg.MaxAddresses),
-	}
+	s := &server{cfg: cfg, deps: deps, key: api.NewKeyCheck(cfg.Key, cfg.MaxFailures, cfg.MaxAddresses), log: deps.Log}
 	return api.Guard(s.authenticated(s.mux()), s.cfg.MaxBody, s.fail), nil
 }

@@ -61,6 +61,8 @@ type parts struct {
 	tracer    *tracing.Tracer // nil: no spans
 	observed  *instruments    // nil: METRICS=false
 	level     *logLevel       // nil: it cannot be changed
+
+	page *operatorsPage // nil: without a key there is none
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.
@@ -206,6 +208,7 @@ func (p *parts) relay(ev streams.Event) (streams.Relay, error) {
 	if err != nil {
 		return streams.Relay{}, err
 	}
+	p.page.routed(ev.Name)
 	entry, err := adapter.EncodeBroadcast(p.identity, adapter.Broadcast{
 		Nsp: namespace, Rooms: rooms, Event: ev.Name, Args: []json.RawMessage{ev.Data},
 		EventID: ev.EventID, OccurredAt: ev.OccurredAt, ReplayedFrom: ev.ReplayedFrom, TraceParent: cmp.Or(journey.Commit(), ev.TraceParent),
@@ -252,7 +255,7 @@ func (p *parts) watchRedis(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		ping, cancel := context.WithTimeout(ctx, patience)
-		err := p.commands.Ping(ping).Err()
+		err := p.pingRedis(ping)
 		cancel()
 		if ctx.Err() != nil {
 			return nil

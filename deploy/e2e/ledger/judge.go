@@ -239,7 +239,7 @@ func (s *scene) judgeLog(ctx context.Context, r *result) {
 }
 
 // numbersOf reads the numbers of the harness's events from a stream's entries, those of the event stream or the log.
-func numbersOf(ctx context.Context, client *redis.Client, stream string) ([]int, error) {
+func numbersOf(ctx context.Context, client redis.UniversalClient, stream string) ([]int, error) {
 	var numbers []int
 	for from := "-"; ; {
 		page, err := client.XRangeN(ctx, stream, from, "+", 1000).Result()
