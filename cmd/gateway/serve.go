@@ -16,7 +16,7 @@ func (*serveCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	log := a.logger(cfg)
-	tuneMemory(log)
+	tuneMemory(ofGateway(log))
 	d, err := openDoors(ctx, cfg)
 	if err != nil {
 		return err
