@@ -11,5 +11,5 @@ import (
 func TestMembersFillCacheLines(t *testing.T) {
 	const line = 64
 	require.Zero(t, unsafe.Sizeof(member{})%line)
-	require.Equal(t, uintptr(line), unsafe.Offsetof(member{}.floor)+unsafe.Sizeof(streamID{}))
+	require.Equal(t, unsafe.Offsetof(member{}.floor)+unsafe.Sizeof(streamID{}), uintptr(line))
 }

@@ -8,7 +8,7 @@ import (
 )
 
 type adminLogLevelCmd struct {
-	Level string        `arg:""                                                                             help:"debug, info, warn or error; shown if not given." optional:""`
+	Level string        `arg:""                                                                            help:"debug, info, warn or error; shown if not given." optional:""`
 	For   time.Duration `help:"After how long the configured level is back, 1s to 24h; never, if not set." placeholder:"DURATION"`
 }
 
