@@ -177,12 +177,16 @@ func (r *reader) readNew(ctx context.Context) error {
 func (r *reader) read(ctx context.Context, after streamID, count int) ([]rawEntry, error) {
 	ctx, cancel := context.WithTimeout(ctx, readGrace)
 	defer cancel()
+	cmd := r.xread(ctx, after.String(), count)
+	if !r.safe.wanted() {
+		_ = r.c.blocking.Process(ctx, cmd) // the command carries its error
+		return entriesOf(cmd)
+	}
 	pipe, err := r.safe.pipeline(ctx)
 	if err != nil {
 		return nil, err
 	}
 	began := time.Now()
-	cmd := r.xread(ctx, after.String(), count)
 	_ = pipe.Process(ctx, cmd)
 	have := r.safe.ask(ctx, pipe)
 	_, _ = pipe.Exec(ctx) // each command carries its error

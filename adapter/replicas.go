@@ -35,10 +35,12 @@ type replicas struct {
 	looked  time.Time
 }
 
+func (r *replicas) wanted() bool { return r.c.cfg.WaitReplicas > 0 }
+
 // pipeline is one to the server that has the log: on a Redis Cluster the library would send WAIT to any.
 func (r *replicas) pipeline(ctx context.Context) (redis.Pipeliner, error) {
 	cluster, ok := r.c.blocking.(*redis.ClusterClient)
-	if !ok || r.c.cfg.WaitReplicas == 0 {
+	if !ok || !r.wanted() {
 		return r.c.blocking.Pipeline(), nil
 	}
 	server, err := cluster.MasterForKey(ctx, r.c.logKey)
@@ -57,7 +59,7 @@ type answer struct {
 // ask adds the question to a pipeline, behind the reads.
 func (r *replicas) ask(ctx context.Context, pipe redis.Pipeliner) (a answer) {
 	switch {
-	case r.c.cfg.WaitReplicas == 0:
+	case !r.wanted():
 	case !r.without:
 		a.wait = redis.NewIntCmd(ctx, "wait", r.c.cfg.WaitReplicas, r.step().Milliseconds())
 		_ = pipe.Process(ctx, a.wait)

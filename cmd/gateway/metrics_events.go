@@ -73,6 +73,7 @@ var logMetrics = []row{
 			emit(float64(f.adapterStats.UnknownNamespace), "unknown_namespace")
 		},
 	},
+	metrics.Count("teloo_log_without_replicas_total", "Times that delivery went on although too few of Redis' replicas had answered in time", func(f *figures) uint64 { return f.adapterStats.WithoutReplicas }),
 	metrics.Count("teloo_log_read_errors_total", "Failed reads of the log", func(f *figures) uint64 { return f.adapterStats.ReadErrors }),
 	metrics.Count("teloo_log_gaps_total", "Times that this node's position had been trimmed away, and all its sockets were closed", func(f *figures) uint64 { return f.adapterStats.Gaps }),
 	metrics.Count("teloo_log_went_back_total", "Times that the log had lost its newest entries", func(f *figures) uint64 { return f.adapterStats.WentBack }),
