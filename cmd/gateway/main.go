@@ -37,6 +37,8 @@ type cli struct {
 	Admin    adminCmd    `cmd:"" help:"Have a running cluster list or close a user's sockets, revoke, grant, publish or drain."`
 	Publish  publishCmd  `cmd:"" help:"Write events to the event stream, as the Core API does."`
 	Bench    benchCmd    `cmd:"" help:"Load a running cluster with clients and events, and show latency and losses."`
+	Health   healthCmd   `cmd:"" help:"Ask the node on this machine whether it is well."`
+	Smoke    smokeCmd    `cmd:"" help:"Connect to a running cluster, publish an event and wait for it."`
 	Config   configCmd   `cmd:"" help:"Show the configuration in effect, and every fault of it."`
 	Explain  explainCmd  `cmd:"" help:"Show which rooms an event goes to, or the routing table."`
 	Version  versionCmd  `cmd:"" help:"Show the version."`
