@@ -1,0 +1,112 @@
+package charts
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// apiServer answers as much of Kubernetes' API as helm's lookup asks for, and has one Secret.
+func apiServer(t *testing.T, secret func() map[string]any) (kubeconfig string) {
+	t.Helper()
+	versions := map[string]any{"kind": "APIVersions", "versions": []string{"v1"}}
+	resources := map[string]any{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1", "resources": []any{
+		map[string]any{"name": "secrets", "singularName": "secret", "namespaced": true, "kind": "Secret", "verbs": []string{"get", "list"}},
+		map[string]any{"name": "namespaces", "singularName": "namespace", "namespaced": false, "kind": "Namespace", "verbs": []string{"get", "list"}},
+	}}
+	answers := map[string]any{
+		"/version": map[string]any{"major": "1", "minor": "33", "gitVersion": "v1.33.0"},
+		"/api":     versions,
+		"/apis":    map[string]any{"kind": "APIGroupList", "apiVersion": "v1", "groups": []any{}},
+		"/api/v1":  resources,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		answer, known := answers[r.URL.Path]
+		if r.URL.Path == "/api/v1/namespaces/"+namespace+"/secrets/"+release+"-gateway" {
+			if data := secret(); data != nil {
+				answer, known = map[string]any{
+					"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": release + "-gateway", "namespace": namespace}, "data": data,
+				}, true
+			}
+		}
+		if !known {
+			w.WriteHeader(http.StatusNotFound)
+			answer = map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": http.StatusNotFound}
+		}
+		_ = json.NewEncoder(w).Encode(answer)
+	}))
+	t.Cleanup(server.Close)
+	kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, os.WriteFile(kubeconfig, fmt.Appendf(nil, `apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "%s"}}]
+users: [{name: u, user: {}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+`, server.URL), 0o600))
+	return kubeconfig
+}
+
+func TestGeneratedSecretsAreKept(t *testing.T) {
+	eachHelm(t, func(t *testing.T, run helm) {
+		var data map[string]any
+		run.env = []string{"KUBECONFIG=" + apiServer(t, func() map[string]any { return data })}
+		install := func(values string) object {
+			t.Helper()
+			return of(t, run.render(t, "", minimal+values, "--dry-run=server"), "Secret", 1)[0]
+		}
+		first := install("")
+		require.Equal(t, "keep", first.at("metadata", "annotations", "helm.sh/resource-policy"))
+		data = first["data"].(map[string]any)
+		require.Len(t, data, 3)
+		seen := map[string]bool{}
+		for key, value := range data {
+			clear, err := base64.StdEncoding.DecodeString(value.(string))
+			require.NoError(t, err)
+			require.Len(t, clear, 48, "%s: production asks for 32 or more", key)
+			require.False(t, seen[string(clear)], "each is its own")
+			seen[string(clear)] = true
+		}
+
+		require.Equal(t, data, install("")["data"], "an upgrade changes nothing")
+		require.Equal(t, data, install("admin: {enabled: false}\n")["data"], "what is not used any more stays")
+		delete(data, "admin-api-key")
+		again := install("")["data"].(map[string]any)
+		require.Len(t, again, 3, "what is missing is made")
+		require.Equal(t, data["jwt-secret-key"], again["jwt-secret-key"])
+
+		data = nil
+		require.NotEqual(t, install("")["data"], install("")["data"], "without that memory each would be new")
+	})
+}
+
+// TestUpgradeChangesOnlyTheImage: another tag must roll the pods and leave the rest alone, or a selector would clash.
+func TestUpgradeChangesOnlyTheImage(t *testing.T) {
+	eachHelm(t, func(t *testing.T, run helm) {
+		for _, file := range examples(t) {
+			before := run.render(t, file, "image: {tag: '1', digest: ''}")
+			after := run.render(t, file, "image: {tag: '2', digest: ''}")
+			require.Len(t, after, len(before), file)
+			for i := range before {
+				if before[i].kind() == "Secret" {
+					continue
+				}
+				old, err := json.Marshal(before[i])
+				require.NoError(t, err)
+				now, err := json.Marshal(after[i])
+				require.NoError(t, err)
+				swapped := strings.NewReplacer(`version":"1"`, `version":"2"`, `:1","imagePull`, `:2","imagePull`).Replace(string(old))
+				require.JSONEq(t, swapped, string(now), "%s: %s", file, before[i].kind())
+			}
+		}
+	})
+}
