@@ -94,7 +94,7 @@ func objects(t *testing.T, text string) []object {
 	var all []object
 	decoder := yaml.NewDecoder(strings.NewReader(text))
 	for {
-		var o object
+		var o map[string]any // of type object, the maps in it would be objects too
 		if err := decoder.Decode(&o); err != nil {
 			require.EqualError(t, err, "EOF", text)
 			return all
@@ -107,18 +107,12 @@ func objects(t *testing.T, text string) []object {
 
 // at follows keys and indices; nil where there is nothing.
 func (o object) at(path ...any) any {
-	var here any = o
+	var here any = map[string]any(o)
 	for _, step := range path {
 		switch step := step.(type) {
 		case string:
-			switch m := here.(type) {
-			case object:
-				here = m[step]
-			case map[string]any:
-				here = m[step]
-			default:
-				return nil
-			}
+			m, _ := here.(map[string]any)
+			here = m[step]
 		case int:
 			list, _ := here.([]any)
 			if step >= len(list) {

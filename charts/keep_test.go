@@ -17,25 +17,42 @@ import (
 // apiServer answers as much of Kubernetes' API as helm's lookup asks for, and has one Secret.
 func apiServer(t *testing.T, secret func() map[string]any) (kubeconfig string) {
 	t.Helper()
-	versions := map[string]any{"kind": "APIVersions", "versions": []string{"v1"}}
-	resources := map[string]any{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1", "resources": []any{
-		map[string]any{"name": "secrets", "singularName": "secret", "namespaced": true, "kind": "Secret", "verbs": []string{"get", "list"}},
-		map[string]any{"name": "namespaces", "singularName": "namespace", "namespaced": false, "kind": "Namespace", "verbs": []string{"get", "list"}},
-	}}
+	group := func(name string, kinds map[string]string) map[string]any {
+		list := map[string]any{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name}
+		var resources []any
+		for plural, kind := range kinds {
+			resources = append(resources, map[string]any{"name": plural, "namespaced": true, "kind": kind, "verbs": []string{"get", "list"}})
+		}
+		list["resources"] = resources
+		return list
+	}
+	var groups []any
+	for _, name := range []string{"apps", "networking.k8s.io", "policy"} {
+		version := map[string]any{"groupVersion": name + "/v1", "version": "v1"}
+		groups = append(groups, map[string]any{"name": name, "versions": []any{version}, "preferredVersion": version})
+	}
 	answers := map[string]any{
 		"/version": map[string]any{"major": "1", "minor": "33", "gitVersion": "v1.33.0"},
-		"/api":     versions,
-		"/apis":    map[string]any{"kind": "APIGroupList", "apiVersion": "v1", "groups": []any{}},
-		"/api/v1":  resources,
+		"/api":     map[string]any{"kind": "APIVersions", "versions": []string{"v1"}},
+		"/apis":    map[string]any{"kind": "APIGroupList", "apiVersion": "v1", "groups": groups},
+		"/api/v1": group("v1", map[string]string{
+			"secrets": "Secret", "services": "Service", "serviceaccounts": "ServiceAccount", "pods": "Pod", "configmaps": "ConfigMap",
+		}),
+		"/apis/apps/v1":              group("apps/v1", map[string]string{"deployments": "Deployment"}),
+		"/apis/networking.k8s.io/v1": group("networking.k8s.io/v1", map[string]string{"networkpolicies": "NetworkPolicy"}),
+		"/apis/policy/v1":            group("policy/v1", map[string]string{"poddisruptionbudgets": "PodDisruptionBudget"}),
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		answer, known := answers[r.URL.Path]
 		if r.URL.Path == "/api/v1/namespaces/"+namespace+"/secrets/"+release+"-gateway" {
 			if data := secret(); data != nil {
-				answer, known = map[string]any{
-					"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": release + "-gateway", "namespace": namespace}, "data": data,
-				}, true
+				meta := map[string]any{
+					"name": release + "-gateway", "namespace": namespace,
+					"labels":      map[string]any{"app.kubernetes.io/managed-by": "Helm"},
+					"annotations": map[string]any{"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace},
+				}
+				answer, known = map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data}, true
 			}
 		}
 		if !known {
@@ -62,7 +79,7 @@ func TestGeneratedSecretsAreKept(t *testing.T) {
 		run.env = []string{"KUBECONFIG=" + apiServer(t, func() map[string]any { return data })}
 		install := func(values string) object {
 			t.Helper()
-			return of(t, run.render(t, "", minimal+values, "--dry-run=server"), "Secret", 1)[0]
+			return of(t, run.render(t, "", minimal+values, "--dry-run=server", "--disable-openapi-validation"), "Secret", 1)[0]
 		}
 		first := install("")
 		require.Equal(t, "keep", first.at("metadata", "annotations", "helm.sh/resource-policy"))
