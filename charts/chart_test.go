@@ -137,7 +137,7 @@ var exampleVariable = regexp.MustCompile(`(?m)^#?([A-Z_]+)=`)
 func TestTheProgramKnowsTheVariables(t *testing.T) {
 	text, err := os.ReadFile("../.env.example")
 	require.NoError(t, err)
-	known := map[string]bool{"GOGC": true} // an example's own
+	known := map[string]bool{"GOGC": true, "DRAIN_WINDOW": true} // an example's own; the drain's
 	for _, found := range exampleVariable.FindAllStringSubmatch(string(text), -1) {
 		known[found[1]] = true
 	}
@@ -306,7 +306,9 @@ func TestMonitoringIsThatOfDeploy(t *testing.T) {
 }
 
 func TestNotes(t *testing.T) {
+	kubeconfig := apiServer(t, func() map[string]any { return nil })
 	eachHelm(t, func(t *testing.T, run helm) {
+		run.env = []string{"KUBECONFIG=" + kubeconfig} // Helm 3 asks for the version
 		out, errs, err := run.run(t, minimal, "install", release, "gateway", "--namespace", namespace, "--values", "-", "--dry-run=client")
 		require.NoError(t, err, errs)
 		_, notes, found := strings.Cut(out, "NOTES:")

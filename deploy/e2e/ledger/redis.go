@@ -24,6 +24,7 @@ type redisServer struct {
 	port    int
 	process *process
 	direct  *redis.Client // the harness's own way, past the proxies
+	since   string        // where this run's log begins, as XRANGE takes it
 	proxies []*toxiproxy.Proxy
 	delays  []*logDelay // behind the proxies; nil: none were asked for
 }
@@ -41,7 +42,7 @@ func startRedis(ctx context.Context, dir string, nodes int, delays bool) (*redis
 		return nil, err
 	}
 	redis.SetLogger(silent{}) // what it would say of every outage is what the faults are about
-	s := &redisServer{dir: dir, port: port}
+	s := &redisServer{dir: dir, port: port, since: "-"}
 	s.direct = redis.NewClient(&redis.Options{Addr: loopback(port), MaxRetries: -1, DialerRetries: 1, ReadTimeout: 2 * time.Second})
 	if err := s.launch(ctx); err != nil {
 		return s, err
