@@ -97,6 +97,9 @@ chaos-short: build ## two of the faults, once, with 60 clients
 compose-e2e: web ## docker-compose.yml with images made here: figures, and what clients lose by a killed node and a roll
 	deploy/compose/e2e
 
+k8s-e2e: ## the chart on the Kubernetes of KUBECONFIG: install, upgrade under load, deleted and evicted pods; see deploy/k8s/e2e
+	deploy/k8s/e2e
+
 ATTACK ?= 10m
 
 hostile: build ## malformed traffic for ATTACK, a burst of bad handshakes and a slow reader: what good clients notice; goroutines and heap
