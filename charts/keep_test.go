@@ -87,11 +87,11 @@ func TestGeneratedSecretsAreKept(t *testing.T) {
 		require.Len(t, data, 3)
 		seen := map[string]bool{}
 		for key, value := range data {
-			clear, err := base64.StdEncoding.DecodeString(value.(string))
+			plain, err := base64.StdEncoding.DecodeString(value.(string))
 			require.NoError(t, err)
-			require.Len(t, clear, 48, "%s: production asks for 32 or more", key)
-			require.False(t, seen[string(clear)], "each is its own")
-			seen[string(clear)] = true
+			require.Len(t, plain, 48, "%s: production asks for 32 or more", key)
+			require.False(t, seen[string(plain)], "each is its own")
+			seen[string(plain)] = true
 		}
 
 		require.Equal(t, data, install("")["data"], "an upgrade changes nothing")
@@ -102,7 +102,8 @@ func TestGeneratedSecretsAreKept(t *testing.T) {
 		require.Equal(t, data["jwt-secret-key"], again["jwt-secret-key"])
 
 		data = nil
-		require.NotEqual(t, install("")["data"], install("")["data"], "without that memory each would be new")
+		one, other := install(""), install("")
+		require.NotEqual(t, one["data"], other["data"], "without that memory each is new")
 	})
 }
 

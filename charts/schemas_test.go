@@ -80,7 +80,9 @@ func moduleDir(t *testing.T, module string) string {
 	cmd.Dir = t.TempDir() // not of this module
 	out, err := cmd.Output()
 	require.NoError(t, err)
-	var found struct{ Dir string }
+	var found struct {
+		Dir string `json:"Dir"`
+	}
 	require.NoError(t, json.Unmarshal(out, &found))
 	return found.Dir
 }

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,7 +24,7 @@ func TestSmokeConnectsPublishesAndReceives(t *testing.T) {
 	r = gateway(t, environ, "", "smoke", "ws://"+addr, "--token-file", file)
 	require.Equal(t, exitOK, r.code, r.stderr+r.stdout)
 
-	foreign := append(environ, "JWT_SECRET_KEY=another-secret-of-at-least-32-bytes-xxxx")
+	foreign := append(slices.Clone(environ), "JWT_SECRET_KEY=another-secret-of-at-least-32-bytes-xxxx")
 	r = gateway(t, foreign, "", "smoke", "http://"+addr, "--timeout", "2s")
 	require.Equal(t, exitFailure, r.code, r.stdout)
 	require.Contains(t, r.stderr, "refused: ")

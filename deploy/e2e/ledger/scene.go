@@ -81,7 +81,7 @@ type settings struct {
 	gateway, haproxy, worker string // files
 	clients, nodes           int
 	target                   target // a cluster to attach to
-	deliveries               int // at least, a run
+	deliveries               int    // at least, a run
 	progress                 func(format string, args ...any)
 }
 
