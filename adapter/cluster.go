@@ -44,10 +44,12 @@ type Cluster struct {
 	lead     func() bool
 	onGap    func(string)
 	expired  func(string) bool
-	log      *slog.Logger
-	logKey   string
-	count    counters
-	warn     throttle
+	// delivered may be nil.
+	delivered func(ms, seq uint64, soon bool)
+	log       *slog.Logger
+	logKey    string
+	count     counters
+	warn      throttle
 
 	publisher publisher
 	peers     requests
@@ -73,7 +75,10 @@ type Cluster struct {
 	positioned bool     // deliverMu: position is known
 	ring       *ring    // deliverMu
 	// had is the highest of what members had of lost tails; 0-0 if nothing of that can come again. deliverMu
-	had streamID
+	had       streamID
+	listeners map[*member]struct{} // deliverMu
+	// untimed is how much has been delivered since a clock was looked at for that; below 0: it is not known when. deliverMu
+	untimed int
 	// joinedAt repeats position for who cannot take the lock.
 	joinedAt atomic.Pointer[streamID]
 	// agedMs is, for the same, the time in ms of the position at which the ring begins.
@@ -127,17 +132,19 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Cluster{
-		cfg:      cfg,
-		redis:    deps.Redis,
-		blocking: deps.Blocking,
-		lead:     deps.Lead,
-		onGap:    deps.OnGap,
-		expired:  deps.Expired,
-		log:      deps.Log.With("component", "adapter"),
-		logKey:   cfg.Prefix + ":log",
-		stopped:  make(chan struct{}),
-		nsps:     make(map[string]*nspAdapter),
-		ring:     newRing(ringLimits{entries: cfg.RingMaxEntries, bytes: cfg.RingMaxBytes, age: cfg.LogMaxAge}),
+		cfg:       cfg,
+		redis:     deps.Redis,
+		blocking:  deps.Blocking,
+		lead:      deps.Lead,
+		onGap:     deps.OnGap,
+		expired:   deps.Expired,
+		delivered: deps.Delivered,
+		log:       deps.Log.With("component", "adapter"),
+		logKey:    cfg.Prefix + ":log",
+		stopped:   make(chan struct{}),
+		nsps:      make(map[string]*nspAdapter),
+		listeners: make(map[*member]struct{}),
+		ring:      newRing(ringLimits{entries: cfg.RingMaxEntries, bytes: cfg.RingMaxBytes, age: cfg.LogMaxAge}),
 	}
 	c.joinedAt.Store(&streamID{})
 	c.publisher.init(c)

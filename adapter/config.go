@@ -132,6 +132,11 @@ type Deps struct {
 	// OnGap is called by the log reader when its position was trimmed away, or Redis was emptied: entries were missed, so
 	// the sockets of this node have to be closed. Their sessions have ended already. It must not block. May be nil.
 	OnGap func(reason string)
+	// Delivered is called with the id, in the event stream, of each event that has receivers here, when it has been handed to
+	// their connections. Then the connections are asked, too, to tell of one of these when it has been written. soon says that
+	// it was some microseconds after the last call, so that no clock has to be looked at. It is called by one goroutine at a
+	// time, and must neither block nor allocate. May be nil.
+	Delivered func(ms, seq uint64, soon bool)
 	// Log may be nil: nothing is logged then.
 	Log *slog.Logger
 }

@@ -15,7 +15,8 @@ type delivery struct {
 	uncharged bool
 	// again is the source of an event of a lost tail: members that had it are told the id only. 0-0 if it is none.
 	again   streamID
-	passing *frame // tells it
+	source  streamID // the event that is timed; 0-0: none is
+	passing *frame   // tells it
 	// prepare is called for each socket before it is sent the frame. May be nil.
 	prepare func(*socket.Socket)
 }
@@ -31,6 +32,7 @@ type job struct {
 // the log is delivered under the delivery lock.
 func (a *nspAdapter) deliver(d delivery) uint64 {
 	var receivers, written uint64
+	var last lateness
 	f := d.frame
 	logged := !f.id.isZero()
 	a.table.walk(d.opts, func(m *member) {
@@ -62,10 +64,14 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 		if link != linkDirect {
 			a.post(m, s, job{frame: f, uncharged: d.uncharged})
 		} else if m.conn.WriteFrames(f.frames, f.volatile, d.uncharged) {
+			last[written%uint64(len(last))] = m
 			written++
 		}
 	})
 	a.c.count.writes.Add(written)
+	if receivers > 0 && !d.source.isZero() && a.c.delivered != nil {
+		a.timed(d.source, &last, receivers, written)
+	}
 	return receivers
 }
 

@@ -203,6 +203,9 @@ func (r *reader) await(ctx context.Context) (entries []rawEntry, held bool, err 
 
 func (r *reader) handleAll(entries []rawEntry) {
 	r.lag.tick()
+	r.c.deliverMu.Lock()
+	r.c.untimed = -1 // they were waited for
+	r.c.deliverMu.Unlock()
 	for i := range entries {
 		r.handle(&entries[i])
 	}
@@ -270,7 +273,7 @@ func (r *reader) dispatch(l *logged, raw *rawEntry) (after func()) {
 	}
 	r.c.count.delivered.Add(1)
 	if e.kind == typeBroadcast {
-		a.deliver(delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id), again: r.c.again(l.source)})
+		a.deliver(delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id), again: r.c.again(l.source), source: l.source})
 		return nil
 	}
 	change := e // so that e itself, of which there are many more, need not outlive this

@@ -1,6 +1,9 @@
 package adapter
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Stats is a snapshot of the adapter's counters since its start. The names say what was counted; all are totals.
 type Stats struct {
@@ -61,6 +64,9 @@ type Stats struct {
 	Queued int
 	// Position is the id of the last log entry handled, "" before the first position.
 	Position string
+	// RingEntries and RingBytes are what is held of the recent log, RingCoverage how far back that reaches.
+	RingEntries, RingBytes int
+	RingCoverage           time.Duration
 }
 
 // counters are the live values behind Stats.
@@ -100,6 +106,7 @@ func (c *Cluster) Stats() Stats {
 	if c.positioned {
 		s.Position = c.position.String()
 	}
+	s.RingEntries, s.RingBytes, s.RingCoverage = c.ring.all.len(), c.ring.bytes, c.ring.coverage()
 	c.deliverMu.Unlock()
 	return s
 }

@@ -158,4 +158,7 @@ func (c *Cluster) lower(to streamID) {
 		m.upTo, m.floor = minID(m.upTo, to), minID(m.floor, to)
 		c.sessions.local.lower(m.id, to, m.lowerSince(to))
 	}
+	for m := range c.listeners {
+		m.upTo = minID(m.upTo, to)
+	}
 }

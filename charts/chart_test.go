@@ -137,7 +137,7 @@ var exampleVariable = regexp.MustCompile(`(?m)^#?([A-Z_]+)=`)
 func TestTheProgramKnowsTheVariables(t *testing.T) {
 	text, err := os.ReadFile("../.env.example")
 	require.NoError(t, err)
-	known := map[string]bool{"GOGC": true, "DRAIN_WINDOW": true} // an example's own; the drain's
+	known := map[string]bool{"GOGC": true} // an example's own
 	for _, found := range exampleVariable.FindAllStringSubmatch(string(text), -1) {
 		known[found[1]] = true
 	}

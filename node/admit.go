@@ -215,6 +215,7 @@ func (n *Node) refuse(s *socket.Socket, next func(*socket.ExtendedError), err er
 		code = auth.Code(auth.ErrTokenInvalid) // it is no token for this session; the next connect is a fresh one
 	}
 	n.refused.Add(1)
+	n.refusedBy.note(code)
 	n.log.Debug("connect refused", "code", code, "address", s.Handshake().Address, "err", err)
 	next(socket.NewExtendedError(code, map[string]any{"code": code}))
 }

@@ -30,8 +30,8 @@ type Config struct {
 	MaxPayload int64
 	// Origins are the browser origins that may connect, "*" for any; default none but the node's own host.
 	Origins []string
-	// DrainTimeout bounds how long Drain takes to close all sockets; default 10 s.
-	DrainTimeout time.Duration
+	// DrainWindow bounds how long Drain takes, and is what the reconnects of many clients are spread over; default 20 s.
+	DrainWindow time.Duration
 	// TokenNotice is how long before its exp a client is told that its token expires; default 60 s, 0 to 1 h.
 	TokenNotice time.Duration
 	// TokenLeeway is how long after its exp the Verifier takes a token, and so its socket lives; default 30 s, 0 to 5 min.
@@ -49,7 +49,7 @@ func DefaultConfig() Config {
 		ConnectTimeout: 10 * time.Second,
 		AdmitTimeout:   7 * time.Second,
 		MaxPayload:     100_000,
-		DrainTimeout:   10 * time.Second,
+		DrainWindow:    20 * time.Second,
 		TokenNotice:    time.Minute,
 		TokenLeeway:    30 * time.Second,
 	}
@@ -72,7 +72,7 @@ func (c Config) Validate() error {
 	check(c.ConnectTimeout > 0, "ConnectTimeout", c.ConnectTimeout, "more than 0")
 	check(c.AdmitTimeout > 0 && c.AdmitTimeout < c.ConnectTimeout, "AdmitTimeout", c.AdmitTimeout, "more than 0, less than ConnectTimeout")
 	check(c.MaxPayload >= 1<<10 && c.MaxPayload <= 16<<20, "MaxPayload", c.MaxPayload, "1024 to 16777216")
-	check(c.DrainTimeout > 0, "DrainTimeout", c.DrainTimeout, "more than 0")
+	check(c.DrainWindow > 0, "DrainWindow", c.DrainWindow, "more than 0")
 	check(c.TokenNotice >= 0 && c.TokenNotice <= time.Hour, "TokenNotice", c.TokenNotice, "0 to 1h")
 	check(c.TokenLeeway >= 0 && c.TokenLeeway <= 5*time.Minute, "TokenLeeway", c.TokenLeeway, "0 to 5m")
 	return errors.Join(faults...)

@@ -2,7 +2,6 @@ package node
 
 import (
 	"bytes"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -21,15 +20,16 @@ import (
 const spareSessions = 64
 
 // newEngine makes the transports' server. Origins and draining are looked at before anything is allocated for a client.
-func newEngine(cfg Config, log *slog.Logger) (*engine.Server, error) {
+func newEngine(cfg Config, deps Deps) (*engine.Server, error) {
 	c := engine.DefaultConfig()
 	c.NodeName, c.Secret = cfg.Name, cfg.SessionSecret
 	c.MaxSessions = cfg.MaxConnections + cfg.MaxConnections/4 + spareSessions
 	c.PingInterval, c.PingTimeout = cfg.PingInterval, cfg.PingTimeout
 	c.MaxPayload = int(cfg.MaxPayload)
+	c.Written = deps.Written
 	c.Final, c.Acceptable = isDisconnect, hasFewAttachments
 	c.AllowOrigin = newOriginList(cfg.Origins).allows
-	return engine.New(c, log)
+	return engine.New(c, deps.Log)
 }
 
 // isDisconnect recognises the packet by which a client leaves a namespace: the library would not handle events that it
@@ -112,6 +112,9 @@ func guard(next http.Handler, draining func() bool) http.Handler {
 
 // transportOpen reports whether the socket's connection can still carry packets.
 func transportOpen(s *socket.Socket) bool { return s.Conn().ReadyState() == "open" }
+
+// transportOf is what carries the socket, "polling" or "websocket".
+func transportOf(s *socket.Socket) string { return s.Conn().Transport().Name() }
 
 // onTransportClose calls fn, at least once, when the socket's connection has closed.
 func onTransportClose(s *socket.Socket, fn func()) {

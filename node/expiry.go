@@ -178,6 +178,7 @@ func (n *Node) seeTo(d dueToken) {
 		return
 	}
 	n.expired.Add(1)
+	noteEnding(d.socket, endedExpired)
 	n.emit(d.socket, "token_expired", wireErrorOf(auth.ErrTokenExpired))
 	// Not for good: a client that fetches a new token comes back to its session.
 	n.sendAway(d.socket)

@@ -37,6 +37,7 @@ func (n *Node) limitEvents(s *socket.Socket) {
 
 // closeForGood tells the client why and disconnects it, so that it does not reconnect by itself. Its session ends.
 func (n *Node) closeForGood(s *socket.Socket, why error) {
+	noteEnding(s, endedFlood)
 	n.deps.Sessions.End(s)
 	n.emit(s, "error", answerOf(why))
 	s.Disconnect(true)

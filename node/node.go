@@ -47,7 +47,7 @@ type Revocations interface {
 	Check(id auth.Identity) error
 }
 
-// Deps are the parts that a Node works with; all but Limits and Now are required.
+// Deps are the parts that a Node works with; all but Limits, Written and Now are required.
 type Deps struct {
 	Adapter     socket.AdapterConstructor
 	Verifier    Verifier
@@ -59,7 +59,9 @@ type Deps struct {
 	Budget      Budget
 	// Limits bound what an address, a user and a socket may ask of this node; nil: nothing does.
 	Limits *limits.Limits
-	Log    *slog.Logger
+	// Written is told of the marks that connections are given with NoteWritten, see engine.Session; nil: nobody is.
+	Written func(mark int64)
+	Log     *slog.Logger
 	// Now is the clock by which tokens expire; nil: time.Now.
 	Now func() time.Time
 }
@@ -76,6 +78,11 @@ type Stats struct {
 	// Expired counts sockets that were closed because their token expired.
 	Expired uint64
 	Panics  uint64
+	// Draining: no new sessions are taken. Drained counts the connections that were closed for it.
+	Draining bool
+	Drained  uint64
+	// ConnectedBy counts Connects by role, RefusedBy Refused by code, Ended the sockets that have gone, by reason.
+	ConnectedBy, RefusedBy, Ended map[string]uint64
 }
 
 // Node is the Socket.IO server of one process. Its methods are safe for concurrent use.
@@ -92,6 +99,7 @@ type Node struct {
 	cancel context.CancelFunc
 
 	draining atomic.Bool
+	drained  atomic.Uint64
 	// seats counts admitted sockets and those being admitted; seated holds the ids of their connections.
 	seats    atomic.Int64
 	seated   sync.Map
@@ -102,6 +110,8 @@ type Node struct {
 	dismissed atomic.Uint64
 	revoked   atomic.Uint64
 	panics    atomic.Uint64
+
+	connectedBy, refusedBy, ended tallies
 
 	now      func() time.Time
 	expiries expiries
@@ -128,7 +138,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var err error
-	if n.engine, err = newEngine(cfg, deps.Log); err != nil {
+	if n.engine, err = newEngine(cfg, deps); err != nil {
 		return nil, err
 	}
 	n.io = newServer(cfg, deps.Adapter, n.engine)
@@ -169,42 +179,26 @@ func (n *Node) Stats() Stats {
 		Revoked:     n.revoked.Load(),
 		Expired:     n.expired.Load(),
 		Panics:      n.panics.Load(),
+		Draining:    n.draining.Load(),
+		Drained:     n.drained.Load(),
+		ConnectedBy: n.connectedBy.all(), RefusedBy: n.refusedBy.all(), Ended: n.ended.all(),
 	}
-}
-
-// Drain takes no new sessions and closes the sockets in steps spread over about half of Config.DrainTimeout, so that
-// their clients do not all reconnect at once. It returns when all are gone, or with an error when ctx or DrainTimeout
-// ends first.
-func (n *Node) Drain(ctx context.Context) error {
-	n.draining.Store(true)
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
-	defer cancel()
-	sockets := n.sockets()
-	n.log.Info("draining", "sockets", len(sockets))
-	n.closeInSteps(ctx, sockets)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for n.seats.Load() > 0 {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			// Those that were being admitted when draining began.
-			n.closeInSteps(ctx, n.sockets())
-		}
-	}
-	return nil
 }
 
 // CloseAll closes every socket's connection at once, so that the clients reconnect: for a node that has missed events.
 func (n *Node) CloseAll() {
 	for _, s := range n.sockets() {
+		noteEnding(s, endedGap)
 		n.sendAway(s)
 	}
 }
 
 // sendAway closes a socket's connection so that its client comes back to its session, here or elsewhere.
 func (n *Node) sendAway(s *socket.Socket) {
+	if n.draining.Load() {
+		noteEnding(s, endedDrain)
+	}
+	noteEnding(s, endedSentAway)
 	n.deps.Sessions.Lost(s)
 	closeTransport(s)
 }
@@ -216,23 +210,6 @@ func (n *Node) sockets() []*socket.Socket {
 		return true
 	})
 	return sockets
-}
-
-// closeInSteps begins to close sockets, evenly spaced, and returns when it has with each or ctx has ended.
-func (n *Node) closeInSteps(ctx context.Context, sockets []*socket.Socket) {
-	if len(sockets) == 0 {
-		return
-	}
-	pause := time.NewTicker(max(n.cfg.DrainTimeout/2/time.Duration(len(sockets)), 100*time.Microsecond))
-	defer pause.Stop()
-	for _, s := range sockets {
-		n.sendAway(s)
-		select {
-		case <-ctx.Done():
-			return
-		case <-pause.C:
-		}
-	}
 }
 
 // Close ends the server and every socket that is left.

@@ -282,13 +282,13 @@ func TestOrigins(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
-	r := newRig(t, func(c *Config, _ *Deps) { c.DrainTimeout = deadline })
+	r := newRig(t, func(c *Config, _ *Deps) { c.DrainWindow = deadline })
 	var clients []*client
 	for _, user := range []string{"a", "b", "c"} {
 		c, _ := r.connect("advisor:" + user)
 		clients = append(clients, c)
 	}
-	r.cfg.DrainTimeout = 2 * time.Second
+	r.cfg.DrainWindow = 2 * time.Second
 	require.NoError(t, r.Drain(context.Background()))
 	for _, c := range clients {
 		require.Empty(t, c.next(), "closed without a DISCONNECT packet, after which clients would not reconnect")
@@ -334,7 +334,7 @@ func TestUnknownErrorIsNotShown(t *testing.T) {
 
 func TestNewChecks(t *testing.T) {
 	_, err := New(Config{}, Deps{})
-	for _, field := range []string{"Name", "Path", "MaxConnections", "MaxRooms", "PingInterval", "PingTimeout", "ConnectTimeout", "AdmitTimeout", "MaxPayload", "DrainTimeout"} {
+	for _, field := range []string{"Name", "Path", "MaxConnections", "MaxRooms", "PingInterval", "PingTimeout", "ConnectTimeout", "AdmitTimeout", "MaxPayload", "DrainWindow"} {
 		require.ErrorContains(t, err, field)
 	}
 	cfg := DefaultConfig()

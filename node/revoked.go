@@ -33,6 +33,7 @@ func (n *Node) closeIfRevoked(s *socket.Socket, sess *session) {
 		return
 	}
 	n.revoked.Add(1)
+	noteEnding(s, endedRevoked)
 	n.deps.Sessions.End(s)
 	n.emit(s, "error", &wireError{Code: auth.Code(auth.ErrTokenRevoked), Message: "the token was revoked"})
 	s.Disconnect(true)

@@ -26,6 +26,7 @@ func TestRevokedTokensAreRefused(t *testing.T) {
 	r, revoke := revoking(t, nil)
 	revoke("c")
 	require.Contains(t, r.dial(`{"token":"client:c"}`, nil).next(), `"code":"token_revoked"`)
+	require.Equal(t, map[string]uint64{"token_revoked": 1}, r.Stats().RefusedBy)
 	_, _ = r.connect("client:d")
 	require.Zero(t, r.presence.user("client:c"))
 }
@@ -55,6 +56,9 @@ func TestRevocationClosesSockets(t *testing.T) {
 	r.eventually("nobody is present", func() bool { return r.presence.user("client:c") == 0 })
 	require.True(t, found.noted("end"), "its session does not recover")
 	require.Equal(t, uint64(1), r.Stats().Revoked)
+	require.Equal(t, map[string]uint64{"token_revoked": 1}, r.Stats().Ended)
+	require.Equal(t, map[string]uint64{"client": 2}, r.Stats().ConnectedBy)
+	require.Equal(t, map[Group]int{{"client", "websocket"}: 1}, r.Census())
 	other.send(`42["ping"]`)
 	require.Contains(t, other.next(), `"pong"`)
 }

@@ -31,6 +31,9 @@ type session struct {
 	// seen is the number of withdrawals that there had been when earlier was granted.
 	seen uint64
 
+	// ending is why this node ends the socket.
+	ending atomic.Uint32
+
 	// unsaved counts requests that wait for the session to be written.
 	unsaved atomic.Int32
 
@@ -77,13 +80,15 @@ func (n *Node) onConnection(args ...any) {
 	n.open.Add(1)
 	n.connects.Add(1)
 	id := sess.who()
+	n.connectedBy.note(id.Role)
 	n.deps.Presence.Connect(id.User, id.Role)
-	end := sync.OnceFunc(func() { n.onEnd(s, sess) })
+	var once sync.Once
+	end := func(reason ...any) { once.Do(func() { n.onEnd(s, sess, sess.endReason(reason)) }) }
 	_ = s.On("disconnect", func(reason ...any) {
 		if len(reason) > 0 && reason[0] == "client namespace disconnect" {
 			n.deps.Sessions.End(s)
 		}
-		end()
+		end(reason...)
 	})
 	_ = s.Conn().On("data", func(...any) { taskqueue.Run(s) }) // behind the library's own listener, which adds the tasks
 	n.listen(s, sess)
@@ -104,7 +109,8 @@ func (n *Node) onConnection(args ...any) {
 
 // onEnd runs once for each connected socket, when it has gone. A connection whose socket the client closed would stay
 // open outside MaxConnections, for there is no other namespace; so it is closed too.
-func (n *Node) onEnd(s *socket.Socket, sess *session) {
+func (n *Node) onEnd(s *socket.Socket, sess *session, reason string) {
+	n.ended.note(reason)
 	sess.leaveAll(n.deps.Presence)
 	n.expiries.drop(sess)
 	id := sess.who() // which does not change any more

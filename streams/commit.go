@@ -114,7 +114,9 @@ func (c *Consumer) oldestPending(ctx context.Context) (string, error) {
 // settle takes the settled entries out of the backlog and counts them.
 func (c *Consumer) settle(reply commitReply) {
 	ids := make([]streamID, len(reply.outcomes))
-	var relayed, seen, superseded uint64
+	var seen, superseded uint64
+	var relayed [kinds]uint64
+	now := time.Now()
 	last := ""
 	for i, outcome := range []byte(reply.outcomes) {
 		e := c.batch[i]
@@ -129,11 +131,16 @@ func (c *Consumer) settle(reply commitReply) {
 		case 's':
 			seen++
 		default:
-			relayed++
+			relayed[e.kind]++
+			if c.timed != nil {
+				c.timed(Timing{ID: e.id, Added: time.UnixMilli(int64(e.at.ms)), Occurred: e.occurred, Committed: now, Waited: now.Sub(e.ready)})
+			}
 		}
 		last = e.id
 	}
-	c.stats.relayed.Add(relayed)
+	for kind, n := range relayed {
+		c.stats.relayed[kind].Add(n)
+	}
 	c.stats.duplicates.Add(seen)
 	c.stats.superseded.Add(superseded)
 	c.stats.grantsFailed.Add(uint64(reply.badGrants))

@@ -78,7 +78,7 @@ func (c *Consumer) unitLog(relay Relay, idAndEventID ...string) []*entry {
 	var out []*entry
 	for i := 0; i < len(idAndEventID); i += 2 {
 		at, _ := parseStreamID(idAndEventID[i])
-		out = append(out, c.logEntry(delivery{id: idAndEventID[i], at: at, number: 1}, idAndEventID[i+1], relay))
+		out = append(out, c.logEntry(delivery{id: idAndEventID[i], at: at, number: 1}, Event{EventID: idAndEventID[i+1]}, relay))
 	}
 	return out
 }

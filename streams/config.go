@@ -7,6 +7,8 @@
 package streams
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -140,4 +142,10 @@ func newKeys(prefix string) keys {
 		grants:     prefix + ":grants:",
 		grantIndex: prefix + ":grants",
 	}
+}
+
+// seenKey is the key of an event_id.
+func (k keys) seenKey(eventID string) string {
+	sum := sha256.Sum256([]byte(eventID))
+	return k.seen + hex.EncodeToString(sum[:16])
 }

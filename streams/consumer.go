@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,8 @@ type Deps struct {
 	Gone func(identity string) bool
 	// Lead tells whether this node does the cluster-wide chores; nil: always.
 	Lead func() bool
+	// Relayed is told of each event that this node has put into the log, from one goroutine; it must not block. nil: nobody is.
+	Relayed func(Timing)
 	// Log is the logger; nil: slog.Default.
 	Log *slog.Logger
 }
@@ -46,7 +49,7 @@ type Deps struct {
 const (
 	StateConsuming = "consuming" // reads and commits
 	StateWaiting   = "waiting"   // Redis does not answer, or refuses
-	StateStopped   = "stopped"   // not run yet, or Run has returned
+	StateStopped   = "stopped"   // not run yet, retired, or Run has returned
 )
 
 // Consumer is one node's part in the group. Run it once.
@@ -59,12 +62,15 @@ type Consumer struct {
 	handle HandleFunc
 	gone   func(string) bool
 	lead   func() bool
+	timed  func(Timing)
 	log    *slog.Logger
 
 	backlog   *backlog
 	handlings handlings
 	stats     counters
 	departs   chan string // identities to reclaim from
+
+	retirement retirement
 
 	ran, running     atomic.Bool
 	readOK, commitOK atomic.Bool
@@ -89,9 +95,9 @@ func New(cfg Config, deps Deps) (*Consumer, error) {
 	c := &Consumer{
 		cfg: cfg, keys: newKeys(cfg.Prefix),
 		rdb: deps.Redis, block: cfg.Block,
-		handle: deps.Handle, gone: deps.Gone, lead: deps.Lead, log: deps.Log,
+		handle: deps.Handle, gone: deps.Gone, lead: deps.Lead, timed: deps.Relayed, log: deps.Log,
 		backlog: newBacklog(),
-		departs: make(chan string, maxDeparts),
+		departs: make(chan string, maxDeparts), retirement: newRetirement(),
 	}
 	c.reader.client, c.reader.key = deps.Blocking, c.keys.events
 	c.stats.dead = make(map[string]uint64)
@@ -128,7 +134,7 @@ func readTimeout(client redis.UniversalClient) time.Duration {
 	return 0
 }
 
-// Run consumes until ctx ends. Then it reads no more, settles what it holds, for at most StopTimeout, deletes its own
+// Run consumes until ctx ends, or Retire. Then it reads no more, settles what it holds, for at most StopTimeout, deletes its own
 // consumer if nothing is pending on it, and returns nil. Where Redis cannot end a blocking read (CLIENT UNBLOCK), Run may
 // take Block longer. It waits for a Redis that is not there.
 func (c *Consumer) Run(ctx context.Context) error {
@@ -141,23 +147,30 @@ func (c *Consumer) Run(ctx context.Context) error {
 	// What was delivered is finished after ctx has ended.
 	work, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
-	var producers, committer sync.WaitGroup
+	deadline := time.AfterFunc(math.MaxInt64, abandon)
+	defer deadline.Stop()
+	defer context.AfterFunc(ctx, func() { deadline.Reset(c.cfg.StopTimeout) })()
+	var producers, committer, chores sync.WaitGroup
 	producersDone := make(chan struct{})
 	committer.Go(func() { c.commitLoop(work, producersDone) })
 	committer.Go(func() { c.renewLoop(work, producersDone) })
 	readDone := make(chan struct{})
+	reading, retire := context.WithCancel(ctx)
+	defer retire()
+	defer context.AfterFunc(c.retirement.asked, retire)()
 	producers.Go(func() {
 		defer close(readDone)
-		c.readLoop(ctx)
+		c.readLoop(reading)
 	})
-	producers.Go(func() { c.unblockLoop(ctx, readDone) })
-	producers.Go(func() { c.claimLoop(ctx) })
-	producers.Go(func() { c.choreLoop(ctx) })
+	producers.Go(func() { c.unblockLoop(reading, readDone) })
+	producers.Go(func() { c.claimLoop(reading) })
+	chores.Go(func() { c.choreLoop(ctx) })
 
-	<-ctx.Done()
-	deadline := time.AfterFunc(c.cfg.StopTimeout, abandon)
-	defer deadline.Stop()
+	<-reading.Done()
 	producers.Wait()
+	close(c.retirement.done)
+	<-ctx.Done()
+	chores.Wait()
 	close(producersDone)
 	committer.Wait()
 	c.leave(work)
@@ -180,7 +193,7 @@ func (c *Consumer) Reclaim(identity string) {
 // State is StateConsuming, StateWaiting or StateStopped. It is safe for concurrent use.
 func (c *Consumer) State() string {
 	switch {
-	case !c.running.Load():
+	case !c.running.Load(), c.retirement.asked.Err() != nil:
 		return StateStopped
 	case c.readOK.Load() && c.commitOK.Load():
 		return StateConsuming

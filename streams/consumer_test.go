@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -30,6 +31,42 @@ func TestConsumersKeepTheOrder(t *testing.T) {
 	for _, n := range nodes {
 		require.Zero(t, n.Stats().Backlog)
 	}
+}
+
+// A node that drains hands its part of the events over, and goes on with what only it does for the cluster.
+func TestRetire(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	chores := func(c *Config, _ *Deps) { c.TrimEvery = 20 * time.Millisecond }
+	a, b := r.start("a:1", chores), r.start("b:1", func(_ *Config, d *Deps) { d.Lead = func() bool { return false } })
+	ids := r.publish(2000)
+	require.NoError(t, a.Retire(t.Context()))
+	require.NoError(t, a.Retire(t.Context()), "again")
+	require.Zero(t, a.Stats().Backlog)
+	require.Equal(t, StateStopped, a.State())
+	read, trimmed := a.Stats().Read, a.Stats().EventsTrimmed
+	ids = append(ids, r.publish(500)...)
+	r.settled(ids)
+	require.Equal(t, read, a.Stats().Read, "it has read since")
+	require.Equal(t, uint64(len(ids)), a.Stats().Relayed+b.Stats().Relayed)
+	r.eventually("the chores go on", func() bool { return a.Stats().EventsTrimmed > trimmed })
+	a.stop()
+	require.NoError(t, a.Retire(t.Context()), "after its end")
+}
+
+// What cannot be settled does not hold the caller for ever.
+func TestRetireWhileOthersAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.group()
+	r.publish(51)
+	require.Len(t, r.ghostReads("ghost:1", 1), 1)
+	a := r.start("a:1", func(c *Config, _ *Deps) { c.MinIdle = time.Minute })
+	r.eventually("entries wait for an older one", func() bool { return a.Stats().Backlog > 0 })
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, a.Retire(ctx), context.DeadlineExceeded)
+	require.Positive(t, a.Stats().Backlog)
 }
 
 func TestMiniredisMainPath(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 // deadEntry is the entry's way to the dead letters: its original fields and what became of it.
 func (c *Consumer) deadEntry(d delivery, why *RejectError) *entry {
 	now := time.Now()
-	pairs, dropped, size := originalPairs(d.pairs)
+	pairs, before, dropped, size := originalPairs(d.pairs)
 	cut := cutToFit(pairs, maxDeadBytes)
 	pairs = append(pairs,
 		"dead_reason", why.Reason,
@@ -21,6 +21,9 @@ func (c *Consumer) deadEntry(d delivery, why *RejectError) *entry {
 	)
 	if why.Err != nil {
 		pairs = append(pairs, "dead_detail", strings.ToValidUTF8(truncate(why.Err.Error(), maxDetailSize), ""))
+	}
+	if before != "" {
+		pairs = append(pairs, fieldReplayedFrom, truncate(before, maxIDBytes))
 	}
 	if dropped > 0 {
 		pairs = append(pairs, "dead_dropped_fields", strconv.Itoa(dropped))
@@ -35,10 +38,15 @@ func (c *Consumer) deadEntry(d delivery, why *RejectError) *entry {
 	return e.seal(now)
 }
 
-// originalPairs copies an entry's own fields, with room for ours. size is what they have in bytes, the dropped ones too.
-func originalPairs(from []string) (pairs []string, dropped, size int) {
-	pairs = make([]string, 0, len(from)+16)
+// originalPairs copies an entry's own fields, with room for ours. before is the dead letter that it was, if it is a
+// replay: apart, so that a letter that fits once always does. size is what the fields have in bytes, the dropped ones too.
+func originalPairs(from []string) (pairs []string, before string, dropped, size int) {
+	pairs = make([]string, 0, len(from)+18)
 	for i := 0; i+1 < len(from); i += 2 {
+		if from[i] == fieldReplayedFrom {
+			before = from[i+1]
+			continue
+		}
 		// A dead letter that was written again unchanged must not carry two deaths.
 		if strings.HasPrefix(from[i], "dead_") {
 			continue
@@ -50,7 +58,7 @@ func originalPairs(from []string) (pairs []string, dropped, size int) {
 		}
 		pairs = append(pairs, from[i], from[i+1])
 	}
-	return pairs, dropped, size
+	return pairs, before, dropped, size
 }
 
 // cutToFit cuts the longest texts to one length, so that all have at most that many bytes together and the short ones

@@ -2,8 +2,6 @@ package streams
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"net/url"
 	"strconv"
 	"strings"
@@ -46,6 +44,11 @@ func parseStreamID(s string) (streamID, bool) {
 	return streamID{m, n}, true
 }
 
+// String returns the id in Redis' form.
+func (a streamID) String() string {
+	return strconv.FormatUint(a.ms, 10) + "-" + strconv.FormatUint(a.seq, 10)
+}
+
 func (a streamID) compare(b streamID) int {
 	if a.ms != b.ms {
 		return cmp.Compare(a.ms, b.ms)
@@ -71,6 +74,9 @@ type entry struct {
 	size    int      // bytes of keys and args
 	reason  string   // of the dead letter; empty: goes to the log
 	renewed time.Time
+
+	kind            uint8     // of what goes to the log
+	ready, occurred time.Time // when it was handled; its occurred_at
 }
 
 // seal computes what only depends on the arguments.
@@ -81,18 +87,18 @@ func (e *entry) seal(now time.Time) *entry {
 	for _, s := range e.args {
 		e.size += len(s)
 	}
-	e.renewed = now
+	e.renewed, e.ready = now, now
 	return e
 }
 
 // logEntry is the entry's way to the log. relay was checked.
-func (c *Consumer) logEntry(d delivery, eventID string, relay Relay) *entry {
-	e := &entry{id: d.id, at: d.at}
+func (c *Consumer) logEntry(d delivery, ev Event, relay Relay) *entry {
+	eventID := ev.EventID
+	e := &entry{id: d.id, at: d.at, kind: kindOf(ev.Name), occurred: ev.OccurredAt}
 	hasSeen := "0"
 	if eventID != "" {
 		hasSeen = "1"
-		sum := sha256.Sum256([]byte(eventID))
-		e.keys = append(e.keys, c.keys.seen+hex.EncodeToString(sum[:16]))
+		e.keys = append(e.keys, c.keys.seenKey(eventID))
 	}
 	e.args = make([]string, 0, 7+len(relay.Grants)+len(relay.Log))
 	e.args = append(e.args, d.id, "l", hasSeen, strconv.Itoa(len(relay.Grants)))

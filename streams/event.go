@@ -28,6 +28,14 @@ const (
 	ReasonPoison          = "poison"            // its solitary handling failed or killed its handler
 )
 
+// Reasons lists those.
+func Reasons() []string {
+	return []string{
+		ReasonMalformed, ReasonBadPayload, ReasonPayloadTooLarge, ReasonUnknownEvent, ReasonBadData, ReasonDataTooLarge, ReasonBadRooms,
+		ReasonTooManyRooms, ReasonNoRoute, ReasonBadEventID, ReasonUnroutable, ReasonPanic, ReasonPoison,
+	}
+}
+
 // Event is one domain event as the Core API wrote it. It is immutable.
 type Event struct {
 	// ID is the stream entry's id; empty on an event to publish.

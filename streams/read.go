@@ -126,7 +126,7 @@ func (c *Consumer) handleOne(d delivery, alone bool) *entry {
 	if rejected != nil {
 		return c.deadEntry(d, rejected)
 	}
-	return c.logEntry(d, ev.EventID, relay)
+	return c.logEntry(d, ev, relay)
 }
 
 // guarded calls the handler, so that a panic costs this event alone.

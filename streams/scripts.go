@@ -27,6 +27,8 @@ var (
 	trimSource string
 	//go:embed lua/delete_consumer.lua
 	deleteConsumerSource string
+	//go:embed lua/lag.lua
+	lagSource string
 
 	commitScript         = redis.NewScript(commitSource)
 	claimIdleScript      = redis.NewScript(claimIdleSource)
@@ -36,6 +38,7 @@ var (
 	createGroupScript    = redis.NewScript(createGroupSource)
 	trimScript           = redis.NewScript(trimSource)
 	deleteConsumerScript = redis.NewScript(deleteConsumerSource)
+	lagScript            = redis.NewScript(lagSource)
 )
 
 // errReply is a reply that is not of the documented form.

@@ -11,6 +11,7 @@ import (
 type Stats struct {
 	Read             uint64            // entries that XREADGROUP delivered
 	Relayed          uint64            // entries that this node put into the log
+	RelayedByKind    map[string]uint64 // the same, by what the event's name begins with
 	Dead             map[string]uint64 // entries that this node put into the dead letters, by reason
 	Duplicates       uint64            // entries with an event_id that was seen before
 	Superseded       uint64            // entries that another node had settled first
@@ -36,7 +37,9 @@ type Stats struct {
 }
 
 type counters struct {
-	read, relayed, duplicates, superseded, reclaimed, lost, panics, solitary, ignored, waits, renewed, stuck, logCut, deadCut,
+	relayed [kinds]atomic.Uint64
+
+	read, duplicates, superseded, reclaimed, lost, panics, solitary, ignored, waits, renewed, stuck, logCut, deadCut,
 	trimmed, groups, resets, grantsFailed, redisErrors, consumers, reclaimsDropped atomic.Uint64
 
 	mu            sync.Mutex
@@ -83,8 +86,13 @@ func (c *Consumer) Stats() Stats {
 	held, _ := c.backlog.size()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	byKind, relayed := make(map[string]uint64, kinds), uint64(0)
+	for kind, name := range kindNames {
+		byKind[name] = s.relayed[kind].Load()
+		relayed += byKind[name]
+	}
 	return Stats{
-		Read: s.read.Load(), Relayed: s.relayed.Load(), Dead: maps.Clone(s.dead),
+		Read: s.read.Load(), Relayed: relayed, RelayedByKind: byKind, Dead: maps.Clone(s.dead),
 		Duplicates: s.duplicates.Load(), Superseded: s.superseded.Load(),
 		Reclaimed: s.reclaimed.Load(), LostToTrimming: s.lost.Load(),
 		Panics: s.panics.Load(), Solitary: s.solitary.Load(), IgnoredFields: s.ignored.Load(),

@@ -45,7 +45,7 @@ func (s *server) routes() []route {
 		user  = "/admin/users/{user}"
 		grant = "/admin/solicitudes/{solicitud}/grants/{user}"
 	)
-	return []route{
+	return append(s.deadRoutes(), []route{
 		{http.MethodPost, "/admin/events", s.timed(s.publish)},
 		{http.MethodGet, user + "/sockets", s.timed(s.sockets)},
 		{http.MethodPost, user + "/disconnect", s.timed(s.disconnect)},
@@ -56,7 +56,7 @@ func (s *server) routes() []route {
 		{http.MethodGet, "/admin/openapi.yaml", func(*http.Request) (reply, error) {
 			return reply{http.StatusOK, yaml(document)}, nil
 		}},
-	}
+	}...)
 }
 
 // timed ends an action's context after Config.Timeout.

@@ -1,5 +1,5 @@
 // Package admin serves the operators' HTTP API below /admin/: publish an event, list and disconnect a user's sockets,
-// revoke, grant, withdraw, drain. It owns who may ask, the form of requests and answers, the OpenAPI document that
+// revoke, grant, withdraw, drain, look into dead letters. It owns who may ask, the form of requests and answers, the OpenAPI document that
 // describes them and the line in the log that each change leaves. It never talks to Redis or sockets itself: what it is
 // given does. Neither the key nor what is reported in errors ever reaches a client, and the key never a log.
 package admin
@@ -77,6 +77,7 @@ type Deps struct {
 	Revoker   Revoker
 	Granter   Granter
 	Drainer   Drainer
+	Dead      DeadLetters
 	// ClientAddr says who asks, behind trusted proxies too. Nil: the connection's peer. All whom it has no address for
 	// (the invalid Addr) count as one.
 	ClientAddr func(*http.Request) netip.Addr
@@ -95,6 +96,7 @@ func (d Deps) validate() error {
 		{"Revoker", d.Revoker},
 		{"Granter", d.Granter},
 		{"Drainer", d.Drainer},
+		{"Dead", d.Dead},
 	} {
 		if v := reflect.ValueOf(f.value); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 			faults = append(faults, fmt.Errorf("admin: no %s", f.name))

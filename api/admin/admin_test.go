@@ -126,7 +126,7 @@ func newBench(t *testing.T) *bench {
 	g := &gateway{}
 	b := &bench{t: t, gateway: g, cfg: Config{Key: goodKey, Node: "gateway-1"}}
 	b.deps = Deps{
-		Publisher: g, Sockets: g, Revoker: g, Granter: g, Drainer: g,
+		Publisher: g, Sockets: g, Revoker: g, Granter: g, Drainer: g, Dead: g,
 		Log: slog.New(slog.NewTextHandler(&b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	t.Cleanup(func() {
@@ -255,7 +255,7 @@ func TestTheKeyMayComeInEitherHeader(t *testing.T) {
 
 // fill puts an id for each parameter of a path.
 func fill(path string) string {
-	return strings.NewReplacer("{user}", "C-3", "{solicitud}", "S-1").Replace(path)
+	return strings.NewReplacer("{user}", "C-3", "{solicitud}", "S-1", "{letter}", "1-1").Replace(path)
 }
 
 func TestWrongKeysAreLimitedByAddress(t *testing.T) {

@@ -18,6 +18,9 @@ var ErrInvalid = errors.New("invalid request")
 // without the error's text. Errors of the network and of a time that ran out count as such anyway.
 var ErrUnavailable = errors.New("temporarily unavailable")
 
+// ErrNoLetter is wrapped by errors about a dead letter that is none (any more). Answered with 404.
+var ErrNoLetter = errors.New("no such dead letter")
+
 var (
 	errNotFound  = errors.New("no such path")
 	errMethod    = errors.New("method not allowed")
@@ -57,6 +60,8 @@ func problemOf(err error) problem {
 		return newProblem(http.StatusTooManyRequests, "rate_limited", "too many wrong keys from this address")
 	case errors.Is(err, errNotFound):
 		return newProblem(http.StatusNotFound, "not_found", errNotFound.Error())
+	case errors.Is(err, ErrNoLetter):
+		return newProblem(http.StatusNotFound, "not_found", ErrNoLetter.Error())
 	case errors.Is(err, errMethod):
 		return newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "the methods allowed are in the header Allow")
 	case errors.Is(err, errMediaType):

@@ -20,12 +20,14 @@ func FuzzBodies(f *testing.F) {
 		{http.MethodPost, "/admin/revocations"},
 		{http.MethodPut, grantPath},
 		{http.MethodPost, "/admin/drain"},
+		{http.MethodPost, "/admin/dead/replay"},
 	}
 	for _, body := range []string{
 		`{"event":"oferta_submitted","event_id":"oferta-77-submitted","data":{"solicitud_id":"S-1042","advisor_id":"A-9","price":120000}}`,
 		`{"event":"notificacion_x","data":{"n":12345678901234567890},"rooms":["admin"],"occurred_at":"2026-01-02T03:04:05Z"}`,
 		`{"event":"oferta_x","data":{},"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}`,
 		`{"jti":"7f3a","exp":1767323045}`, `{"user":"C-3","before":"2026-01-02T03:04:05Z"}`, `{"user":"C-3"}`,
+		`{"ids":["1-1"]}`, `{"reason":"no_route","since":5,"until":"2026-01-02T03:04:05Z","after":"1-1","limit":7}`, `{"all":true}`,
 		`{"ttl_seconds":3600}`, `{}`, ``, ` `, `null`, `[]`, `{"user":"u"}x`, `{"uſer":"u"}`, `{"user":"\ud800"}`,
 	} {
 		for i := range routes {

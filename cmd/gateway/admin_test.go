@@ -78,7 +78,7 @@ func (f *fakeCluster) Drain() { _ = f.call("drain") }
 func adminServer(t *testing.T) (cluster *fakeCluster, server *httptest.Server, environ []string) {
 	t.Helper()
 	f := &fakeCluster{}
-	handler, err := admin.New(admin.Config{Key: adminKey, Node: "gateway-7"}, admin.Deps{Publisher: f, Sockets: f, Revoker: f, Granter: f, Drainer: f})
+	handler, err := admin.New(admin.Config{Key: adminKey, Node: "gateway-7"}, admin.Deps{Publisher: f, Sockets: f, Revoker: f, Granter: f, Drainer: f, Dead: deadLetters{}})
 	require.NoError(t, err)
 	server = httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -264,7 +264,7 @@ func TestAdminRevokesInRedis(t *testing.T) {
 	revocations, err := auth.NewRevocations(auth.DefaultRevocationsConfig(), store.Client(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	f := &fakeCluster{}
-	handler, err := admin.New(admin.Config{Key: adminKey, Node: "n"}, admin.Deps{Publisher: f, Sockets: f, Revoker: revocations, Granter: f, Drainer: f})
+	handler, err := admin.New(admin.Config{Key: adminKey, Node: "n"}, admin.Deps{Publisher: f, Sockets: f, Revoker: revocations, Granter: f, Drainer: f, Dead: deadLetters{}})
 	require.NoError(t, err)
 	server := httptest.NewServer(handler)
 	defer server.Close()

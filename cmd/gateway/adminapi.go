@@ -39,6 +39,7 @@ func (p *parts) adminAPI() (http.Handler, error) {
 	proxies := p.cfg.limitsConfig().TrustedProxies
 	return admin.New(p.cfg.adminConfig(), admin.Deps{
 		Publisher: o, Sockets: o, Revoker: o, Granter: o, Drainer: o,
+		Dead:       deadLetters{streams.NewDeadLetters(p.commands, p.cfg.RedisPrefix)},
 		ClientAddr: func(r *http.Request) netip.Addr { return limits.ClientAddr(r, proxies) },
 		Log:        p.base,
 	})
@@ -126,8 +127,8 @@ func (o operators) Drain() {
 	}
 }
 
-// runDrain sends the clients away when it is asked to, once: the node takes no new ones and is not ready, but goes on with
-// its part of the events until it is stopped.
+// runDrain winds the node's work up when it is asked to, once: it takes no new clients, is not ready, hands its part of
+// the events over and sends its clients away, but goes on running until it is stopped.
 func (p *parts) runDrain(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -136,11 +137,29 @@ func (p *parts) runDrain(ctx context.Context) error {
 	}
 	p.log.Info("draining, as asked by the admin API")
 	p.turnAway()
-	if err := p.node.Drain(ctx); err != nil && ctx.Err() == nil {
-		p.log.Warn("sockets left at the end of draining", "sockets", p.node.Stats().Connections, "err", err)
-	}
+	p.retire(ctx)
+	p.sendAway(ctx)
 	<-ctx.Done()
 	return nil
+}
+
+// handover bounds how long clients keep their connections because events that this node has read are not yet committed.
+const handover = 3 * time.Second
+
+// retire hands this node's part of the events over.
+func (p *parts) retire(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handover)
+	defer cancel()
+	if err := p.consumer.Retire(ctx); err != nil {
+		p.log.Warn("not all events that were read are committed; other nodes take them over", "backlog", p.consumer.Stats().Backlog, "err", err)
+	}
+}
+
+// sendAway makes the clients go elsewhere.
+func (p *parts) sendAway(ctx context.Context) {
+	if err := p.node.Drain(ctx); err != nil {
+		p.log.Warn("sockets left at the end of draining", "sockets", p.node.Stats().Connections, "err", err)
+	}
 }
 
 // turnAway makes the load balancer and the other nodes look elsewhere.
@@ -157,8 +176,11 @@ func answerable(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, auth.ErrBadGrant), errors.Is(err, auth.ErrBadRevocation), errors.Is(err, streams.ErrInvalidEvent):
+	case errors.Is(err, auth.ErrBadGrant), errors.Is(err, auth.ErrBadRevocation), errors.Is(err, streams.ErrInvalidEvent),
+		errors.Is(err, streams.ErrSelection):
 		return fmt.Errorf("%w: %w", admin.ErrInvalid, err)
+	case errors.Is(err, streams.ErrNoLetter):
+		return fmt.Errorf("%w: %w", admin.ErrNoLetter, err)
 	case errors.As(err, &refused):
 		return fmt.Errorf("%w: %w", admin.ErrUnavailable, err)
 	}

@@ -56,7 +56,7 @@ func newAttackedNode(t *testing.T) *attackedNode {
 	cfg := defaultConfig()
 	cfg.Host, cfg.NodeName, cfg.JWTSecretKey = devHost, "n1", goodSecret
 	cfg.RedisURL = secret("redis://" + redistest.Start(t).Addr())
-	cfg.DrainTimeout, cfg.LogLevel = 100*time.Millisecond, slog.LevelError
+	cfg.DrainWindow, cfg.LogLevel = 100*time.Millisecond, slog.LevelError
 	cfg.HandshakeRate = 0 // all come from few addresses
 	// What is kept for clients to come back is no leak, but grows.
 	cfg.RingMaxEntries, cfg.RecoveryWindow = 100, time.Second

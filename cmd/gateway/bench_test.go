@@ -25,7 +25,7 @@ func servingNode(t *testing.T) (addr string, environ []string) {
 	require.NoError(t, l.Close())
 	_, port, err := net.SplitHostPort(addr)
 	require.NoError(t, err)
-	environ = good("REDIS_URL=redis://"+server.Addr(), "HOST=127.0.0.1", "PORT="+port, "LOG_LEVEL=error", "SHUTDOWN_TIMEOUT=10s", "DRAIN_TIMEOUT=1s")
+	environ = good("REDIS_URL=redis://"+server.Addr(), "HOST=127.0.0.1", "PORT="+port, "LOG_LEVEL=error", "SHUTDOWN_TIMEOUT=10s", "DRAIN_WINDOW=1s")
 	ctx, cancel := context.WithCancel(context.Background())
 	var out, errs strings.Builder
 	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, environ: environ}

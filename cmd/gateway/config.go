@@ -44,8 +44,9 @@ type Config struct {
 	LogLevel        slog.Level    `env:"LOG_LEVEL"        envDefault:"info"`
 	LogFormat       string        `env:"LOG_FORMAT"       envDefault:"json"`
 	CORSOrigins     list          `env:"CORS_ORIGINS"`
-	DrainTimeout    time.Duration `env:"DRAIN_TIMEOUT"    envDefault:"10s"`
-	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s"`
+	DrainWindow     time.Duration `env:"DRAIN_WINDOW"     envDefault:"20s"`
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"28s"`
+	CanaryInterval  time.Duration `env:"CANARY_INTERVAL"  envDefault:"5s"`
 
 	RedisMode             string `env:"REDIS_MODE"              envDefault:"single"`
 	RedisURL              secret `env:"REDIS_URL"`
@@ -103,6 +104,7 @@ type Config struct {
 
 	AdminAPIKey secret `env:"ADMIN_API_KEY"`
 	MetricsPort int    `env:"METRICS_PORT"  envDefault:"0"`
+	Metrics     bool   `env:"METRICS"       envDefault:"true"`
 }
 
 // Source says where a variable's value came from.

@@ -34,7 +34,9 @@ func (c Config) checkAccess(k *checker) {
 	case hs && strings.HasPrefix(strings.TrimSpace(string(c.JWTSecretKey)), "-----BEGIN"):
 		k.faultf("JWT_SECRET_KEY", "is a PEM key; that belongs in JWT_PUBLIC_KEY_PATH, with an RS, PS, ES or EdDSA algorithm")
 	case hs && secretFault != nil:
-		k.faultf("JWT_SECRET_KEY", "%v", secretFault)
+		for fault := range strings.SplitSeq(secretFault.Error(), "\n") { // it joins them
+			k.faultf("JWT_SECRET_KEY", "%s", fault)
+		}
 	case hs && c.production() && n < minSecret:
 		k.faultf("JWT_SECRET_KEY", "has %d bytes; production needs %d or more", n, minSecret)
 	}

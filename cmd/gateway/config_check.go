@@ -80,10 +80,13 @@ func (c Config) checkProcess(k *checker) {
 	for _, origin := range c.CORSOrigins {
 		c.checkOrigin(k, origin)
 	}
-	within(k, "DRAIN_TIMEOUT", c.DrainTimeout, 100*time.Millisecond, 10*time.Minute)
+	within(k, "DRAIN_WINDOW", c.DrainWindow, 100*time.Millisecond, 10*time.Minute)
 	within(k, "SHUTDOWN_TIMEOUT", c.ShutdownTimeout, time.Second, 15*time.Minute)
-	if c.ShutdownTimeout <= c.DrainTimeout {
-		k.faultf("SHUTDOWN_TIMEOUT", "%v is not longer than DRAIN_TIMEOUT (%v)", c.ShutdownTimeout, c.DrainTimeout)
+	if c.ShutdownTimeout <= c.DrainWindow {
+		k.faultf("SHUTDOWN_TIMEOUT", "%v is not longer than DRAIN_WINDOW (%v)", c.ShutdownTimeout, c.DrainWindow)
+	}
+	if c.CanaryInterval != 0 {
+		within(k, "CANARY_INTERVAL", c.CanaryInterval, 100*time.Millisecond, time.Hour)
 	}
 	if key := len(c.AdminAPIKey); key > 0 && key < minSecret {
 		k.faultf("ADMIN_API_KEY", "has %d bytes; %d or more are needed", key, minSecret)

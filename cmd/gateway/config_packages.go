@@ -12,6 +12,7 @@ import (
 	"github.com/teloo/realtime-gateway/api/admin"
 	"github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/node/auth"
+	"github.com/teloo/realtime-gateway/node/canary"
 	"github.com/teloo/realtime-gateway/node/gossip"
 	"github.com/teloo/realtime-gateway/node/limits"
 	"github.com/teloo/realtime-gateway/presence"
@@ -141,9 +142,16 @@ func (c Config) nodeConfig() node.Config {
 	n.AdmitTimeout = c.ConnectTimeout * 7 / 10
 	n.MaxPayload = int64(c.MaxPayload)
 	n.Origins = c.CORSOrigins
-	n.DrainTimeout = c.DrainTimeout
+	n.DrainWindow = c.DrainWindow
 	n.TokenLeeway = c.authConfig().Leeway
 	return n
+}
+
+func (c Config) canaryConfig(identity string) canary.Config {
+	y := canary.DefaultConfig()
+	y.Identity = identity
+	y.Interval = c.CanaryInterval
+	return y
 }
 
 func (c Config) limitsConfig() limits.Config {

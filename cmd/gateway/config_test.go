@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,7 +87,7 @@ func TestDefaults(t *testing.T) {
 	require.Empty(t, r.Warnings)
 	want := Config{
 		Environment: "development", Port: 8003, LogLevel: slog.LevelInfo, LogFormat: "json",
-		DrainTimeout: 10 * time.Second, ShutdownTimeout: 25 * time.Second,
+		DrainWindow: 20 * time.Second, ShutdownTimeout: 28 * time.Second, CanaryInterval: 5 * time.Second, Metrics: true,
 		RedisMode: "single", RedisHost: "localhost", RedisPort: 6379, RedisPrefix: "{teloo}",
 		JWTAlgorithm: list{"HS256"}, JWTSecretKey: goodSecret,
 		JWTRoles:        pairs{"admin": "admin", "analyst": "admin", "support": "admin", "advisor": "advisor", "client": "client"},
@@ -188,9 +189,10 @@ func TestFaults(t *testing.T) {
 		{"CORS_ORIGINS=https://*.example", "CORS_ORIGINS: \"https://*.example\" has a wildcard"},
 		{"CORS_ORIGINS=*,https://a.example", "CORS_ORIGINS: * stands beside other origins"},
 		{"CORS_ORIGINS=ftp://a,b", "CORS_ORIGINS: \"ftp://a\" is|CORS_ORIGINS: \"b\" is"},
-		{"DRAIN_TIMEOUT=10", "DRAIN_TIMEOUT: \"10\" is not a duration with a unit"},
-		{"DRAIN_TIMEOUT=0s", "DRAIN_TIMEOUT: 0s is not between 100ms and 10m0s"},
-		{"DRAIN_TIMEOUT=30s", "SHUTDOWN_TIMEOUT: 25s is not longer than DRAIN_TIMEOUT (30s)"},
+		{"DRAIN_WINDOW=10", "DRAIN_WINDOW: \"10\" is not a duration with a unit"},
+		{"DRAIN_WINDOW=0s", "DRAIN_WINDOW: 0s is not between 100ms and 10m0s"},
+		{"DRAIN_WINDOW=30s", "SHUTDOWN_TIMEOUT: 28s is not longer than DRAIN_WINDOW (30s)"},
+		{"CANARY_INTERVAL=1ms", "CANARY_INTERVAL: 1ms is not between 100ms and 1h0m0s"},
 		{"SHUTDOWN_TIMEOUT=1h", "SHUTDOWN_TIMEOUT: 1h0m0s is not between"},
 
 		{"REDIS_MODE=ring", "REDIS_MODE: \"ring\" is none of single, sentinel, cluster"},
@@ -420,6 +422,7 @@ func FuzzParseConfig(f *testing.F) {
 	for i := range variables {
 		f.Add(i, variables[i].Example)
 	}
+	f.Add(slices.IndexFunc(variables, func(v variable) bool { return v.Name == "JWT_SECRET_KEY" }), ",00") // two faults at once
 	f.Add(1, "tcp://x:1")
 	f.Fuzz(func(t *testing.T, i int, value string) {
 		if strings.ContainsRune(value, 0) || i < 0 {

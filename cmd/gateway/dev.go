@@ -84,7 +84,7 @@ func (d *devCmd) config() Config {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
 	cfg.JWTSecretKey = "dev-" + secretText(secret)
-	cfg.DrainTimeout, cfg.ShutdownTimeout = time.Second, 8*time.Second
+	cfg.DrainWindow, cfg.ShutdownTimeout = time.Second, 8*time.Second
 	cfg.AdvertiseAddr = net.JoinHostPort(devHost, strconv.Itoa(d.Port))
 	cfg.ClusterBind, cfg.ClusterSeeds = "", nil
 	cfg.HandshakeRate = 0 // all clients have one address

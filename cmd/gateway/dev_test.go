@@ -73,7 +73,7 @@ func TestServe(t *testing.T) {
 	cfg := defaultConfig()
 	cfg.Host, cfg.NodeName, cfg.JWTSecretKey = devHost, "n1", "a-secret-for-a-test"
 	cfg.RedisURL = secret("redis://" + redis.Addr())
-	cfg.DrainTimeout = time.Second
+	cfg.DrainWindow = time.Second
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	listener, err := listen(ctx, devHost, 0)
@@ -100,6 +100,9 @@ func TestServe(t *testing.T) {
 	require.JSONEq(t, `{"status":"ok","redis":"ok","gossip":"off","consumer":"consuming","version":"`+buildVersion()+`"}`, health)
 	_, stats := status("/stats")
 	require.Contains(t, stats, `"name":"n1"`)
+
+	require.Eventually(t, func() bool { return p.canary.Stats().Heard > 0 }, 20*time.Second, 20*time.Millisecond, "through the whole path")
+	require.Contains(t, stats, `"connections":0`)
 
 	client := redis.Client()
 	_, err = streams.NewPublisher(client, cfg.RedisPrefix).Publish(ctx, streams.Event{

@@ -74,6 +74,13 @@ func (p *parts) webServers(d doors, sources api.Sources, cfg api.Config) ([]webS
 	if operators != nil {
 		private.Handle("/admin/", operators)
 	}
+	observed, err := p.metricsHandler(d.operators != nil)
+	if err != nil {
+		return nil, err
+	}
+	if observed != nil {
+		private.Handle("GET /metrics", observed)
+	}
 	servers := []webServer{{newWebServer(public, p.log), d.clients}}
 	if d.operators != nil {
 		server := newWebServer(private, p.log)

@@ -67,6 +67,8 @@ func (p *parts) runChores(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return p.releaseMemory(ctx) })
 	all.Go(func() error { return p.runDrain(ctx) })
+	all.Go(func() error { return p.runCanary(ctx) })
+	all.Go(func() error { return p.runSampler(ctx) })
 	return all.Wait()
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/teloo/realtime-gateway/api"
 	"github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/node/auth"
+	"github.com/teloo/realtime-gateway/node/canary"
 	"github.com/teloo/realtime-gateway/node/gossip"
 	"github.com/teloo/realtime-gateway/node/limits"
 	"github.com/teloo/realtime-gateway/presence"
@@ -50,10 +51,12 @@ type parts struct {
 	limits    *limits.Limits
 	node      *node.Node
 	consumer  *streams.Consumer
+	canary    *canary.Canary // nil: CANARY_INTERVAL is 0
 	router    *node.Router
 	redisUp   atomic.Bool
 	stopping  atomic.Bool
 	drain     chan struct{} // asks runDrain
+	observed  *instruments  // nil: METRICS=false
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.
@@ -65,8 +68,9 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 		commands: cfg.newRedis(false), events: cfg.newRedis(true), entries: cfg.newRedis(true),
 		router: node.NewRouter(cfg.JWTRoles), drain: make(chan struct{}, 1),
 	}
+	p.observe()
 	for _, step := range []func(context.Context, *slog.Logger) error{
-		p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildConsumer,
+		p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildConsumer, p.buildCanary,
 	} {
 		if err := step(ctx, log); err != nil {
 			p.close()
@@ -117,8 +121,13 @@ func (p *parts) buildVerifier(ctx context.Context, log *slog.Logger) (err error)
 }
 
 func (p *parts) buildAdapter(_ context.Context, log *slog.Logger) (err error) {
+	var delivered func(ms, seq uint64, soon bool)
+	if p.observed != nil {
+		delivered = p.observed.delivered
+	}
 	p.cluster, err = adapter.New(p.cfg.adapterConfig(p.identity), adapter.Deps{
-		Redis: p.commands, Blocking: p.entries, Lead: p.lead, Log: log,
+		Delivered: delivered,
+		Redis:     p.commands, Blocking: p.entries, Lead: p.lead, Log: log,
 		Expired: func(identity string) bool { return p.presence.Expired(identity) },
 		OnGap: func(reason string) {
 			p.log.Error("events were missed; closing all sockets", "reason", reason)
@@ -145,16 +154,24 @@ func (p *parts) buildNode(_ context.Context, log *slog.Logger) error {
 	if p.limits, err = limits.New(p.cfg.limitsConfig()); err != nil {
 		return err
 	}
+	var written func(int64)
+	if p.observed != nil {
+		written = p.observed.written
+	}
 	p.node, err = node.New(p.cfg.nodeConfig(), node.Deps{
 		Adapter: p.cluster, Verifier: p.verifier, Revocations: p.revoked, Grants: p.grants, Policy: p.cfg.subscribePolicy(), Presence: p.presence,
-		Sessions: p.cluster, Budget: budget, Limits: p.limits, Log: log,
+		Sessions: p.cluster, Budget: budget, Limits: p.limits, Written: written, Log: log,
 	})
 	return err
 }
 
 func (p *parts) buildConsumer(_ context.Context, log *slog.Logger) (err error) {
+	var relayed func(streams.Timing)
+	if p.observed != nil {
+		relayed = p.observed.relayed
+	}
 	p.consumer, err = streams.New(p.cfg.streamsConfig(p.identity), streams.Deps{
-		Redis: p.commands, Blocking: p.events, Handle: p.relay, Gone: p.presence.Gone, Lead: p.lead, Log: log,
+		Relayed: relayed, Redis: p.commands, Blocking: p.events, Handle: p.relay, Gone: p.presence.Gone, Lead: p.lead, Log: log,
 	})
 	return err
 }
@@ -298,6 +315,7 @@ func (p *parts) ready() (bool, []string) {
 		{p.presence.Ready(), "presence"},
 		{p.verifier.Ready(), "keys"},
 		{p.revoked.Ready(), "revocations"},
+		{!p.deaf(), "deaf"},
 	} {
 		if !c.ok {
 			reasons = append(reasons, c.why)

@@ -20,6 +20,8 @@ var harmless = map[string]string{
 	"token --key":              "a file's name",
 	"token --algorithm":        "an algorithm's name",
 	"bench url":                "an address",
+	"doctor --url":             "an address; one with a password in it is refused",
+	"doctor --key":             "a file's name",
 	"bench --clients":          "a number",
 	"bench --key":              "a file's name",
 	"bench --algorithm":        "an algorithm's name",

@@ -75,9 +75,7 @@ func (p *parts) run(ctx context.Context, d doors, sources api.Sources, cfg api.C
 	limit, cancel := context.WithTimeout(context.Background(), p.cfg.ShutdownTimeout)
 	defer cancel()
 	consumer.stop(limit, p.log)
-	if err := p.node.Drain(limit); err != nil {
-		p.log.Warn("sockets left at the end of draining", "sockets", p.node.Stats().Connections, "err", err)
-	}
+	p.sendAway(limit)
 	presence.stop(limit, p.log)
 	if members != nil {
 		members.stop(limit, p.log)

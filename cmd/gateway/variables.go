@@ -28,8 +28,9 @@ var variables = []variable{
 	{Name: "LOG_LEVEL", Example: "info", Doc: "`debug`, `info`, `warn` or `error`."},
 	{Name: "LOG_FORMAT", Example: "json", Doc: "`json` or `text`."},
 	{Name: "CORS_ORIGINS", Example: "https://teloo.example,https://admin.teloo.example", Derived: "none", Doc: "Origins whose pages may connect, comma-separated, or `*`. Clients that send no `Origin` always may, as may pages of the gateway's own origin."},
-	{Name: "DRAIN_TIMEOUT", Example: "10s", Doc: "After SIGTERM, how long closing the clients is spread over. 100ms to 10m."},
-	{Name: "SHUTDOWN_TIMEOUT", Example: "25s", Doc: "After SIGTERM, when the process ends at the latest. Longer than `DRAIN_TIMEOUT`, at most 15m."},
+	{Name: "DRAIN_WINDOW", Example: "20s", Doc: "After SIGTERM, or when asked to drain, what closing the clients' connections is spread over, so that the other nodes are not stormed; less if they are under 20 a second. 100ms to 10m."},
+	{Name: "SHUTDOWN_TIMEOUT", Example: "28s", Doc: "After SIGTERM, when the process ends at the latest. Longer than `DRAIN_WINDOW`, at most 15m. An orchestrator's grace has to be longer, by what it does before the signal and a little."},
+	{Name: "CANARY_INTERVAL", Example: "5s", Doc: "How often a node sends an event of its own through Redis, to no client: one past which events flow unheard is not ready within three intervals. 100ms to 1h, or 0 for none."},
 
 	{Name: "REDIS_MODE", Group: "Redis", Example: "single", Doc: "`single`, `sentinel` or `cluster`."},
 	{Name: "REDIS_URL", Example: "rediss://gateway@redis.example:6380/0", Secret: true, Derived: "none", Doc: "`redis://` or, with TLS, `rediss://`; in mode `single`, instead of host, port and the rest. `REDIS_USERNAME` and `REDIS_PASSWORD` override what it says."},
@@ -86,7 +87,8 @@ var variables = []variable{
 	{Name: "DEDUPE_TTL", Example: "10m", Doc: "How long an `event_id` is remembered. 1s to 168h."},
 
 	{Name: "ADMIN_API_KEY", Group: "Operators", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Key of the admin API below `/admin/`, 32 to 1,024 visible ASCII characters; without one there is none."},
-	{Name: "METRICS_PORT", Example: "9003", Doc: "A port of its own for the admin API, `/health` and `/stats`, which clients need not reach; 0: the admin API is at `PORT`."},
+	{Name: "METRICS_PORT", Example: "9003", Doc: "A port of its own for the admin API, `/metrics`, `/health` and `/stats`, which clients need not reach; 0: the admin API and, for who has its key, `/metrics` are at `PORT`."},
+	{Name: "METRICS", Example: "true", Doc: "`false`: nothing is observed and there is no `/metrics`."},
 }
 
 // fault makes a fault of the variable.

@@ -22,6 +22,7 @@ import (
 
 type options struct {
 	root, tmp, out, gateway    string
+	overhead                   string
 	peers, scenarios           []string
 	rounds                     int
 	sockets, big, connects     int
@@ -55,6 +56,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.root, "root", ".", "the repository")
 	f.StringVar(&o.out, "out", "deploy/bench", "folder for results.json, results.svg and RESULTS.md")
 	f.StringVar(&o.gateway, "gateway", "", "gateway binary to measure; built from the working tree if empty")
+	f.StringVar(&o.overhead, "overhead", "", "compare the gateway alone with itself with one setting changed, such as METRICS=false, instead")
 	f.StringVar(&peerList, "peers", "gateway,node,centrifuge", "servers, comma-separated; also centrifuge-redis, centrifuge-delay")
 	f.StringVar(&scenarioList, "scenario", "all", "scenarios, comma-separated: "+strings.Join(scenarioNames(), ", "))
 	f.IntVar(&o.rounds, "rounds", 3, "rounds; each runs every server once")
@@ -73,6 +75,9 @@ func parse(args []string) (options, error) {
 		return o, errors.New("an argument is out of range; -help shows them")
 	}
 	o.peers = strings.Split(peerList, ",")
+	if o.overhead != "" {
+		o.peers = []string{"gateway"}
+	}
 	if o.scenarios = strings.Split(scenarioList, ","); scenarioList == "all" {
 		o.scenarios = scenarioNames()
 	}
@@ -109,6 +114,9 @@ func run(ctx context.Context, opt options) error {
 	}
 	if err := opt.mint(); err != nil {
 		return err
+	}
+	if opt.overhead != "" {
+		return overhead(ctx, opt, servers[0])
 	}
 	res := &results{Machine: describeMachine(opt.root), Args: os.Args[1:], Servers: servers, Opt: opt}
 	err = rounds(ctx, opt, servers, res)

@@ -12,7 +12,7 @@ import { timed, until } from './lib/wait.mjs';
 const EVENTS = 20_000;
 const SOLICITUDES = 200;
 
-// DRAIN_TIMEOUT and the rest of an orderly end; a node that needs more is killed by its supervisor.
+// DRAIN_WINDOW and the rest of an orderly end; a node that needs more is killed by its supervisor.
 const STOP_BOUND = 20_000;
 
 const events = Array.from({ length: EVENTS }, (_, n) => ({

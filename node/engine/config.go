@@ -42,6 +42,8 @@ type Config struct {
 	// Acceptable reports whether a text message of a client's may be passed on; if not, it ends the session as malformed.
 	// Default: all may.
 	Acceptable func(message []byte) bool
+	// Written is told of the marks of Session.NoteWritten. It must neither block nor call back. Default nil: nobody is.
+	Written func(mark int64)
 	// AllowOrigin decides on requests of browsers' pages; default all are refused that name an origin.
 	AllowOrigin func(*http.Request) bool
 }

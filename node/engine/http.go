@@ -11,25 +11,29 @@ import (
 
 // refusal is the answer to a request that cannot be served, as the reference implementation gives it.
 type refusal struct {
+	reason  string // for the figures
 	status  int
 	Code    int    `json:"code"`
 	Message string `json:"message"`
 }
 
 var (
-	refuseTransport = refusal{http.StatusBadRequest, 0, "Transport unknown"}
-	refuseSid       = refusal{http.StatusBadRequest, 1, "Session ID unknown"}
-	refuseMethod    = refusal{http.StatusBadRequest, 2, "Bad handshake method"}
-	refuseRequest   = refusal{http.StatusBadRequest, 3, "Bad request"}
-	refuseOrigin    = refusal{http.StatusForbidden, 4, "Forbidden"}
-	refuseProtocol  = refusal{http.StatusBadRequest, 5, "Unsupported protocol version"}
-	refuseSize      = refusal{http.StatusRequestEntityTooLarge, 3, "Payload too large"}
-	refuseStopped   = refusal{http.StatusServiceUnavailable, 3, "Not serving"}
-	refuseFull      = refusal{http.StatusServiceUnavailable, 3, "Too many sessions"}
+	refuseTransport = refusal{"transport", http.StatusBadRequest, 0, "Transport unknown"}
+	refuseSid       = refusal{"unknown_session", http.StatusBadRequest, 1, "Session ID unknown"}
+	refuseMethod    = refusal{"method", http.StatusBadRequest, 2, "Bad handshake method"}
+	refuseRequest   = refusal{"bad_request", http.StatusBadRequest, 3, "Bad request"}
+	refuseOrigin    = refusal{"origin", http.StatusForbidden, 4, "Forbidden"}
+	refuseProtocol  = refusal{"protocol", http.StatusBadRequest, 5, "Unsupported protocol version"}
+	refuseSize      = refusal{"too_large", http.StatusRequestEntityTooLarge, 3, "Payload too large"}
+	refuseStopped   = refusal{"stopped", http.StatusServiceUnavailable, 3, "Not serving"}
+	refuseFull      = refusal{"full", http.StatusServiceUnavailable, 3, "Too many sessions"}
 )
 
+// refusedUpgrade counts requests whose connection could not become a WebSocket.
+const refusedUpgrade = "upgrade"
+
 func (s *Server) refuse(w http.ResponseWriter, why refusal) {
-	s.count.refused.Add(1)
+	s.refused.note(why.reason)
 	body, _ := json.Marshal(why) //nolint:errchkjson // cannot fail
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(why.status)

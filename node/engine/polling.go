@@ -152,6 +152,7 @@ func (s *Session) answer(w http.ResponseWriter, payload []byte) {
 		if err != nil && !errors.Is(err, http.ErrNotSupported) {
 			break
 		}
+		s.server.count.polled.Add(uint64(len(part)))
 		s.took(len(part))
 	}
 	if err != nil && !errors.Is(err, http.ErrNotSupported) && (payload[0] != packetNoop || !s.Upgraded()) {

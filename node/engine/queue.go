@@ -21,6 +21,9 @@ type queue struct {
 	charged, chargedFrames int
 	// gone counts the frames that have gone; those numbered below lateTo wait before others for a reason that is ours.
 	gone, lateTo int
+	// mark, if not 0, is to be told when the frames numbered below markedTo have gone.
+	mark     int64
+	markedTo int
 }
 
 type queued struct {
@@ -63,6 +66,28 @@ func (q *queue) pushNext(frame []byte) {
 	if q.lateTo > q.gone+at {
 		q.lateTo++
 	}
+	if q.markedTo > q.gone+at {
+		q.markedTo++
+	}
+}
+
+// setMark has mark told when what waits has gone; it reports false if nothing does. One that is there stays.
+func (q *queue) setMark(mark int64) bool {
+	if q.empty() {
+		return false
+	}
+	if q.mark == 0 {
+		q.mark, q.markedTo = mark, q.gone+q.len()
+	}
+	return true
+}
+
+// takeMark returns the mark whose frames have gone, 0 if there is none.
+func (q *queue) takeMark() (mark int64) {
+	if q.mark != 0 && q.gone >= q.markedTo {
+		mark, q.mark = q.mark, 0
+	}
+	return mark
 }
 
 // long reports whether so much waits that it should be written before more is added.

@@ -22,6 +22,7 @@ type Server struct {
 	turn    atomic.Uint64 // of the writers
 	helpers sync.Pool     // of *sender
 	count   counters
+	refused tallies
 
 	mu       sync.Mutex
 	ended    bool                // mu

@@ -30,6 +30,7 @@ const (
 	reasonTimeout   = "ping timeout"
 	reasonMalformed = "parse error"
 	reasonForced    = "forced close"
+	reasonSlow      = "slow consumer" // for the figures; to the listeners it is an error of the transport
 )
 
 const (
@@ -228,7 +229,7 @@ func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 	s.mu.Unlock()
 	switch {
 	case slow:
-		s.end(reasonFailed, errSlowConsumer)
+		s.end(reasonFailed, ErrSlowConsumer)
 	case help:
 		s.server.help(s)
 	}
@@ -337,14 +338,18 @@ func (s *Session) end(reason string, err error) {
 		}
 	}
 	s.server.wheel.cancel(&s.alarm)
-	s.server.forget(s, reason)
+	counted := reason
+	if errors.Is(err, ErrSlowConsumer) {
+		counted = reasonSlow
+	}
+	s.server.forget(s, counted)
 	go s.announceEnd(closers, reason, err)
 }
 
 // announceEnd emits "close" when everybody who has something to finish before has. Run waits for it.
 func (s *Session) announceEnd(closers []func(func()), reason string, err error) {
 	defer s.server.children.Done()
-	if errors.Is(err, errSlowConsumer) {
+	if errors.Is(err, ErrSlowConsumer) {
 		s.server.count.slowConsumers.Add(1)
 		s.server.log.Info("closing a session whose client does not keep up", "sid", s.id)
 	}
@@ -381,7 +386,7 @@ func (s *Session) heartbeat() {
 	}
 	if s.ws == nil && s.poll.ignores(&s.queue) {
 		s.mu.Unlock()
-		s.end(reasonFailed, errSlowConsumer)
+		s.end(reasonFailed, ErrSlowConsumer)
 		return
 	}
 	s.pinged = true

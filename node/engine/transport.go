@@ -17,8 +17,8 @@ const (
 const statusNormal = ws.StatusNormalClosure
 
 var (
-	// errSlowConsumer ends a session whose client takes too little.
-	errSlowConsumer = errors.New("the client does not keep up")
+	// ErrSlowConsumer ends a session whose client takes too little; a "close" listener is told it.
+	ErrSlowConsumer = errors.New("the client does not keep up")
 	// errHeartbeat ends a session whose client pings.
 	errHeartbeat = errors.New("invalid heartbeat direction")
 	errOverlap   = errors.New("overlap from client")

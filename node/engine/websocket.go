@@ -18,7 +18,7 @@ func (s *Server) hijack(w http.ResponseWriter, r *http.Request) *conn {
 	upgrader := ws.HTTPUpgrader{Timeout: handshakeTimeout, Header: corsOf(w.Header())}
 	c, rw, _, err := upgrader.Upgrade(r, w)
 	if err != nil {
-		s.count.refused.Add(1)
+		s.refused.note(refusedUpgrade)
 		s.log.Debug("websocket refused", "err", err)
 		if c != nil {
 			_ = c.Close()

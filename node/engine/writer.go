@@ -209,6 +209,25 @@ func (s *Session) noteSent(n int) {
 	sent.frames.Add(uint64(s.queue.taken(n)))
 	sent.bytes.Add(uint64(n))
 	sent.writes.Add(1)
+	if s.queue.mark != 0 {
+		s.server.written(s.queue.takeMark())
+	}
+}
+
+// NoteWritten has Config.Written told of mark, which is not 0, when all that waits for the client has been handed to the
+// kernel; at once if nothing waits. While one mark waits, and of polling clients, others are forgotten.
+func (s *Session) NoteWritten(mark int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ws != nil && s.state.Load() != stateClosed && !s.queue.setMark(mark) {
+		s.server.written(mark)
+	}
+}
+
+func (s *Server) written(mark int64) {
+	if mark != 0 && s.cfg.Written != nil {
+		s.cfg.Written(mark)
+	}
 }
 
 // writeWaiting sends what waits at the pace of a client that does not take it at once, until there is nothing left.
@@ -262,7 +281,7 @@ func (s *Session) progressed(n int, err error) bool {
 	case err == nil, n > 0 && isTimeout(err):
 		return true
 	case isTimeout(err):
-		s.end(reasonFailed, errSlowConsumer)
+		s.end(reasonFailed, ErrSlowConsumer)
 	default:
 		s.breakOff(err)
 	}

@@ -18,7 +18,7 @@ import (
 
 const (
 	startBound = 60 * time.Second
-	// stopBound is DRAIN_TIMEOUT below and the rest of an orderly end.
+	// stopBound is DRAIN_WINDOW below and the rest of an orderly end.
 	stopBound = 30 * time.Second
 )
 
@@ -52,6 +52,7 @@ type clusterPlan struct {
 	nodes                int
 	people               []person
 	relay                bool
+	env                  []string
 	logDelay             bool // the nodes' reading of the log can be held back, and their logs tell who resumed where
 }
 
@@ -102,7 +103,7 @@ func (c *cluster) prepareNodes(plan clusterPlan) error {
 		seeds = append(seeds, loopback(port))
 	}
 	for i, n := range c.nodes {
-		n.env = c.environment(n, c.redis.addr(i), strings.Join(seeds, ","))
+		n.env = append(c.environment(n, c.redis.addr(i), strings.Join(seeds, ",")), plan.env...)
 		if plan.logDelay {
 			n.env = append(n.env, "LOG_LEVEL=debug")
 		}
@@ -120,10 +121,12 @@ func (c *cluster) environment(n *gateway, redisAddr, seeds string) []string {
 		"ENVIRONMENT=development", "HOST=127.0.0.1", "PORT=" + strconv.Itoa(n.port),
 		"REDIS_HOST=" + host, "REDIS_PORT=" + port, "JWT_SECRET_KEY=" + secret, "JWT_ALGORITHM=HS256",
 		"NODE_NAME=" + n.name, "CLUSTER_BIND=" + loopback(n.gossip), "CLUSTER_ADVERTISE=" + loopback(n.heard),
-		"CLUSTER_SEEDS=" + seeds, "CLUSTER_SECRET=ledger-harness-secret-32-bytes-xx", "DRAIN_TIMEOUT=5s",
+		"CLUSTER_SEEDS=" + seeds, "CLUSTER_SECRET=ledger-harness-secret-32-bytes-xx", "DRAIN_WINDOW=5s",
 		"SHUTDOWN_TIMEOUT=20s",
 		// All clients have one address, and few users.
 		"HANDSHAKE_RATE=0", "MAX_SOCKETS_PER_USER=0", "EVENT_RATE=0",
+		// The log has to hold what was written and nothing else.
+		"CANARY_INTERVAL=0",
 	}
 }
 

@@ -29,6 +29,7 @@ type about struct {
 	options  map[string]any // of the official client; nil: the ordinary ones
 	relay    bool           // gossip goes through the relay
 	logDelay bool           // a node's reading of the log can be held back
+	env      []string       // of the nodes, besides
 }
 
 // unchecked is for faults that forbid nothing of their own.
@@ -56,5 +57,6 @@ func faults() []fault {
 		outOfMemory{},
 		readOnly{},
 		&storm{},
+		&drain{},
 	}
 }

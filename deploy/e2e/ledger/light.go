@@ -97,8 +97,13 @@ func startLight(plan fleetPlan) (*fleet, error) {
 }
 
 func number(option any) float64 {
-	n, _ := option.(int)
-	return float64(n)
+	switch n := option.(type) {
+	case int:
+		return float64(n)
+	case float64:
+		return n
+	}
+	return 0
 }
 
 // drop breaks all light clients' connections at once.

@@ -138,7 +138,7 @@ func (s *scene) begin(ctx context.Context, dir string, seed uint64) error {
 	} else {
 		s.cluster, err = startCluster(ctx, clusterPlan{
 			dir: dir, binary: s.set.gateway, haproxy: s.set.haproxy, nodes: s.set.nodes, people: s.world.people,
-			relay: s.about.relay, logDelay: s.about.logDelay,
+			relay: s.about.relay, logDelay: s.about.logDelay, env: s.about.env,
 		})
 	}
 	if err != nil {

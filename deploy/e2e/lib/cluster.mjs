@@ -92,6 +92,8 @@ export class Cluster {
       HANDSHAKE_RATE: '0',
       MAX_SOCKETS_PER_USER: '0',
       EVENT_RATE: '0',
+      // What is in the log is counted.
+      CANARY_INTERVAL: '0',
       ...this.env,
       ...env,
     });

@@ -1,0 +1,65 @@
+package adapter
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAListenerHearsItsRoomInOrderAndIsNoSocket(t *testing.T) {
+	f := startFollower(t, testConfig("a:1"))
+	heard := make(chan string, 16)
+	_, err := f.cluster.Listen("/nowhere", "r", nil)
+	require.Error(t, err)
+	stop, err := f.cluster.Listen("/", "r", func(args []byte) { heard <- string(args) })
+	require.NoError(t, err)
+	f.add("*", "one", "5-1")
+	f.add("*", "again", "5-1")
+	f.fields("*", otherRoom(t))
+	f.fields("*", everyone(t))
+	f.add("*", "two", "5-2")
+	f.client.expect(events("one", "all", "two")...)
+	for _, want := range []string{"one", "two"} {
+		require.Regexp(t, `^\["`+want+`","\d+-\d+"\]$`, <-heard)
+	}
+	require.Empty(t, heard)
+	require.Len(t, f.io.Sockets().Sockets().Keys(), 1)
+	require.Equal(t, 1, f.cluster.adapterOf("/").Sids().Len())
+	stop()
+	f.add("*", "three", "5-3")
+	f.client.expect(events("one", "all", "two", "three")...)
+	require.Empty(t, heard)
+}
+
+func otherRoom(t *testing.T) []string {
+	return broadcast(t, Broadcast{Event: "other", Rooms: []string{"q"}})
+}
+
+func everyone(t *testing.T) []string { return broadcast(t, Broadcast{Event: "all"}) }
+
+func broadcast(t *testing.T, b Broadcast) []string {
+	t.Helper()
+	fields, err := EncodeBroadcast("core:1", b)
+	require.NoError(t, err)
+	return fields
+}
+
+func TestUnreadTellsHowLongTheReaderIsBehind(t *testing.T) {
+	f := startFollower(t, testConfig("a:1"))
+	f.add("*", "one", "5-1")
+	f.client.expect(events("one")...)
+	unread := func() time.Duration {
+		behind, err := f.cluster.Unread(context.Background())
+		require.NoError(t, err)
+		return behind
+	}
+	require.Zero(t, unread())
+	f.cutOff()
+	f.add("*", "two", "5-2")
+	eventually(t, "behind", func() bool { return unread() > 200*time.Millisecond })
+	f.proxy.setCut(false)
+	f.client.expect(events("one", "two")...)
+	require.Zero(t, unread())
+}
