@@ -102,10 +102,16 @@ func BenchmarkDecodeEntry(b *testing.B) {
 }
 
 // BenchmarkEntry takes one log entry, as the reader has it from Redis, to the one socket of its user's room, with the ring
-// full.
+// full, with and without a journal.
 func BenchmarkEntry(b *testing.B) {
+	b.Run("noted", func(b *testing.B) { benchmarkEntry(b, DefaultConfig().TraceEntries) })
+	b.Run("not noted", func(b *testing.B) { benchmarkEntry(b, 0) })
+}
+
+func benchmarkEntry(b *testing.B, traceEntries int) {
+	b.Helper()
 	cfg := testConfig("a:1")
-	cfg.RingMaxEntries = 10_000
+	cfg.RingMaxEntries, cfg.TraceEntries = 10_000, traceEntries
 	c, err := New(cfg, Deps{Redis: redisClients(b, "127.0.0.1:1").redis, Blocking: redisClients(b, "127.0.0.1:1").blocking})
 	require.NoError(b, err)
 	a := bareAdapter()

@@ -57,6 +57,8 @@ type Cluster struct {
 	sessions  sessions
 	history   history
 	tasks     tasks
+	journal   *journal // nil: none is kept
+	tracedTo  func(Delivered)
 
 	started    atomic.Bool
 	reading    atomic.Bool // the reader has a position and its last read succeeded
@@ -146,6 +148,7 @@ func New(cfg Config, deps Deps) (*Cluster, error) {
 		listeners: make(map[*member]struct{}),
 		ring:      newRing(ringLimits{entries: cfg.RingMaxEntries, bytes: cfg.RingMaxBytes, age: cfg.LogMaxAge}),
 	}
+	c.journal, c.tracedTo = newJournal(cfg.TraceEntries), deps.Traced
 	c.joinedAt.Store(&streamID{})
 	c.publisher.init(c)
 	c.peers.init(c)

@@ -17,24 +17,29 @@ import (
 type messageType int
 
 const (
-	typeBroadcast        messageType = 3
-	typeJoin             messageType = 4
-	typeLeave            messageType = 5
-	typeDisconnect       messageType = 6
-	typeFetchSockets     messageType = 7
-	typeFetchReply       messageType = 8
-	typeServerSideEmit   messageType = 9
-	typeServerSideReply  messageType = 10
-	typeBroadcastCount   messageType = 11
-	typeBroadcastAck     messageType = 12
-	typeSessionTaken     messageType = 100 // not of Node's: between gateways alone, on a node's own channel
-	packetEvent                      = 2
-	fieldUID, fieldNsp               = "uid", "nsp"
-	fieldType, fieldData             = "type", "data"
-	fieldSrc                         = "src"
-	maxNamespace                     = 512
-	sourceReset                      = "0-0"
-	defaultNamespace                 = "/"
+	typeBroadcast            messageType = 3
+	typeJoin                 messageType = 4
+	typeLeave                messageType = 5
+	typeDisconnect           messageType = 6
+	typeFetchSockets         messageType = 7
+	typeFetchReply           messageType = 8
+	typeServerSideEmit       messageType = 9
+	typeServerSideReply      messageType = 10
+	typeBroadcastCount       messageType = 11
+	typeBroadcastAck         messageType = 12
+	typeSessionTaken         messageType = 100 // not of Node's: between gateways alone, on a node's own channel
+	typeInquiry              messageType = 101 // nor these; Node ignores them
+	typeInquiryReply         messageType = 102
+	packetEvent                          = 2
+	fieldUID, fieldNsp                   = "uid", "nsp"
+	fieldType, fieldData                 = "type", "data"
+	fieldSrc                             = "src"
+	fieldEventID, fieldTrace             = "eid", "traceparent"
+	fieldOccurred                        = "oat"
+	fieldReplayed                        = "replayed_from"
+	maxNamespace                         = 512
+	sourceReset                          = "0-0"
+	defaultNamespace                     = "/"
 )
 
 // ErrInvalidBroadcast is wrapped by the errors for a broadcast that has no valid form on the wire.
@@ -54,6 +59,32 @@ type Broadcast struct {
 	Args []json.RawMessage
 	// Volatile lets a socket that cannot take the event at once go without it.
 	Volatile bool
+
+	// The rest is for those who look for the event afterwards. What is empty is not written.
+
+	// EventID is the publisher's.
+	EventID string
+	// OccurredAt is written in ms.
+	OccurredAt time.Time
+	// ReplayedFrom is the id of the dead letter that the event was.
+	ReplayedFrom string
+	// TraceParent is the W3C trace context of which the deliveries are part.
+	TraceParent string
+}
+
+// appendTo appends what else is known of the event to its entry.
+func (b *Broadcast) appendTo(fields []string) []string {
+	for _, f := range [...][2]string{
+		{fieldEventID, b.EventID}, {fieldReplayed, b.ReplayedFrom}, {fieldTrace, b.TraceParent},
+	} {
+		if f[1] != "" {
+			fields = append(fields, f[0], f[1])
+		}
+	}
+	if !b.OccurredAt.IsZero() {
+		fields = append(fields, fieldOccurred, strconv.FormatInt(b.OccurredAt.UnixMilli(), 10))
+	}
+	return fields
 }
 
 // EncodeBroadcast returns the field/value pairs of b's log entry, in the form of @socket.io/redis-streams-adapter 0.3.
@@ -96,7 +127,7 @@ func EncodeBroadcast(uid string, b Broadcast) ([]string, error) {
 	}
 	w.dst = append(w.dst, `],"nsp":`...)
 	w.dst = append(appendQuoted(w.dst, nsp), `}}`...)
-	return logFields(uid, nsp, typeBroadcast, string(w.dst)), nil
+	return b.appendTo(logFields(uid, nsp, typeBroadcast, string(w.dst))), nil
 }
 
 func logFields(uid, nsp string, kind messageType, data string) []string {

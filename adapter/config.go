@@ -57,6 +57,14 @@ type Config struct {
 	SessionTimeout time.Duration
 	// SyncAfter is how long a socket may be sent nothing before it is sent the position. Default 60 s.
 	SyncAfter time.Duration
+	// TraceEntries is how many of its latest deliveries, and of its replays, a node remembers for Ask; 0: none. Each costs
+	// about 200 bytes. Default 20,000, at most 10,000,000.
+	TraceEntries int
+	// WaitReplicas is how many replicas of Redis must have an entry before it is delivered. Default 0: none.
+	WaitReplicas int
+	// WaitTimeout is how long delivery waits for them and then goes on without, until there are enough again. 0: for as
+	// long as it takes. Default 1 s.
+	WaitTimeout time.Duration
 	// Sharded uses SPUBLISH and SSUBSCRIBE, for a Redis Cluster. Default false.
 	Sharded bool
 }
@@ -81,6 +89,9 @@ func DefaultConfig() Config {
 		SessionTTL:        time.Hour,
 		SessionTimeout:    2 * time.Second,
 		SyncAfter:         time.Minute,
+		TraceEntries:      20_000,
+
+		WaitTimeout: time.Second,
 	}
 }
 
@@ -112,7 +123,10 @@ func (c Config) Validate() error {
 		"adapter: CloseDelay (%v) has to be less than RecoveryWindow (%v)", c.CloseDelay, c.RecoveryWindow)
 	need(c.SessionTTL >= c.RecoveryWindow, "adapter: SessionTTL (%v) is less than RecoveryWindow (%v)", c.SessionTTL, c.RecoveryWindow)
 	need(c.SessionTimeout > 0, "adapter: SessionTimeout is %v", c.SessionTimeout)
+	need(c.WaitReplicas >= 0, "adapter: WaitReplicas is %d", c.WaitReplicas)
+	need(c.WaitTimeout >= 0, "adapter: WaitTimeout is %v", c.WaitTimeout)
 	need(c.SyncAfter > 0, "adapter: SyncAfter is %v", c.SyncAfter)
+	need(c.TraceEntries >= 0 && c.TraceEntries <= 10_000_000, "adapter: TraceEntries is %d, 0 to 10000000 are allowed", c.TraceEntries)
 	return errors.Join(faults...)
 }
 
@@ -132,6 +146,9 @@ type Deps struct {
 	// OnGap is called by the log reader when its position was trimmed away, or Redis was emptied: entries were missed, so
 	// the sockets of this node have to be closed. Their sessions have ended already. It must not block. May be nil.
 	OnGap func(reason string)
+	// Traced is called by the log reader for each entry with a trace context that it has delivered. It must not block.
+	// Nil: nobody wants to know.
+	Traced func(Delivered)
 	// Delivered is called with the id, in the event stream, of each event that has receivers here, when it has been handed to
 	// their connections. Then the connections are asked, too, to tell of one of these when it has been written. soon says that
 	// it was some microseconds after the last call, so that no clock has to be looked at. It is called by one goroutine at a

@@ -15,7 +15,7 @@ type delivery struct {
 	uncharged bool
 	// again is the source of an event of a lost tail: members that had it are told the id only. 0-0 if it is none.
 	again   streamID
-	source  streamID // the event that is timed; 0-0: none is
+	source  streamID // the event; 0-0: none is named
 	passing *frame   // tells it
 	// prepare is called for each socket before it is sent the frame. May be nil.
 	prepare func(*socket.Socket)
@@ -25,6 +25,7 @@ type delivery struct {
 type job struct {
 	frame     *frame
 	do        func(*socket.Socket)
+	note      *ref // where the frame's number is noted; may be nil
 	uncharged bool
 }
 
@@ -35,6 +36,7 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 	var last lateness
 	f := d.frame
 	logged := !f.id.isZero()
+	notes := a.c.notesOf(f)
 	a.table.walk(d.opts, func(m *member) {
 		link := m.link.Load()
 		if link == linkHalted {
@@ -57,22 +59,39 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 			a.pass(&d, m, s)
 			return
 		}
+		note := notes.place(receivers, m)
 		receivers++
 		if d.prepare != nil {
 			d.prepare(s)
 		}
-		if link != linkDirect {
-			a.post(m, s, job{frame: f, uncharged: d.uncharged})
-		} else if m.conn.WriteFrames(f.frames, f.volatile, d.uncharged) {
+		switch {
+		case link != linkDirect:
+			a.post(m, s, job{frame: f, uncharged: d.uncharged, note: note})
+		case m.write(f, d.uncharged, note):
 			last[written%uint64(len(last))] = m
 			written++
 		}
 	})
 	a.c.count.writes.Add(written)
+	notes.noteDelivery(&d, receivers)
 	if receivers > 0 && !d.source.isZero() && a.c.delivered != nil {
 		a.timed(d.source, &last, receivers, written)
 	}
 	return receivers
+}
+
+// write hands a frame to a connection that takes those, and reports whether that took it.
+func (m *member) write(f *frame, uncharged bool, note *ref) bool {
+	return writeTo(m.conn, m, f, uncharged, note)
+}
+
+func writeTo(conn frameWriter, m *member, f *frame, uncharged bool, note *ref) bool {
+	if note == nil {
+		return conn.WriteFrames(f.frames, f.volatile, uncharged)
+	}
+	number := give(conn, f, uncharged)
+	note.fill(m.serial, number)
+	return number != frameRefused
 }
 
 // pass makes the offset of a member's client move past an entry that it is not sent.
@@ -118,7 +137,7 @@ func (a *nspAdapter) hand(m *member, s *socket.Socket, j job) {
 		// What comes behind it is not for this socket any more.
 		m.halt()
 		a.c.tasks.spawn(func() { a.c.guard("write", func() { j.do(s) }) })
-	case m.conn.WriteFrames(j.frame.frames, j.frame.volatile, j.uncharged):
+	case m.write(j.frame, j.uncharged, j.note):
 		a.c.count.writes.Add(1)
 	}
 }
@@ -134,7 +153,7 @@ func (a *nspAdapter) drain(m *member, s *socket.Socket, box *outbox) {
 		}
 		for i, j := range batch {
 			if !box.halted() {
-				a.c.guard("write", func() { a.perform(s, conn, j) })
+				a.c.guard("write", func() { a.perform(m, s, conn, j) })
 			}
 			batch[i] = job{}
 			if i%64 == 63 {
@@ -148,7 +167,7 @@ func (a *nspAdapter) drain(m *member, s *socket.Socket, box *outbox) {
 }
 
 // perform does a job; conn is nil if the connection does not take frames.
-func (a *nspAdapter) perform(s *socket.Socket, conn frameWriter, j job) {
+func (a *nspAdapter) perform(m *member, s *socket.Socket, conn frameWriter, j job) {
 	if j.do != nil {
 		j.do(s)
 		return
@@ -161,7 +180,8 @@ func (a *nspAdapter) perform(s *socket.Socket, conn frameWriter, j job) {
 	}
 	if conn == nil {
 		j.frame.writeTo(s)
-	} else if !conn.WriteFrames(j.frame.frames, j.frame.volatile, j.uncharged) {
+		j.note.fill(m.serial, frameUncount)
+	} else if !writeTo(conn, m, j.frame, j.uncharged, j.note) {
 		return
 	}
 	a.c.count.writes.Add(1)

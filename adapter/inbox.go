@@ -216,7 +216,9 @@ func (b *inbox) handle(msg *redis.Message) {
 		b.queue(b.events, func() { a.answerServerSideEmit(m) })
 	case typeSessionTaken:
 		b.c.sessions.takenBy(m)
-	case typeFetchReply, typeServerSideReply, typeBroadcastCount, typeBroadcastAck:
+	case typeInquiry:
+		b.queue(b.requests, func() { a.answerInquiry(m) })
+	case typeInquiryReply, typeFetchReply, typeServerSideReply, typeBroadcastCount, typeBroadcastAck:
 		b.c.peers.answered(m)
 	default:
 		b.c.count.badMessages.Add(1)

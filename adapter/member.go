@@ -9,11 +9,12 @@ import (
 )
 
 // member is a local socket's place in the rooms of one namespace, and its way to the connection. What a broadcast
-// looks at stands first, so that it is together in memory.
+// looks at stands first, so that it is together in memory, and the whole fills cache lines, so that it begins with one.
 type member struct {
 	link atomic.Uint32 // linkQueued, linkDirect, linkHalted
 	// served is set when the socket has got its session: from then on it is told the position. The delivery lock.
 	served bool
+	gone   bool        // mu
 	conn   frameWriter // constant once link is linkDirect, and not to be looked at before
 	// upTo is the last log entry that the socket was sent or need not be: what comes at or below it is a repetition.
 	// The delivery lock.
@@ -26,13 +27,16 @@ type member struct {
 	// repetition to it, though not to others. The delivery lock.
 	had streamID
 
+	// serial is the member's number in the journal, and user whose socket it is, nil until it is served.
+	serial uint64
+	user   atomic.Pointer[string]
+
 	id   socket.SocketId
 	sock atomic.Pointer[socket.Socket]
 	// out is nil once link is linkDirect.
 	out atomic.Pointer[outbox]
 
 	mu    sync.Mutex
-	gone  bool     // mu
 	rooms []*place // mu
 	all   place    // among all members
 }
@@ -61,8 +65,11 @@ const (
 	linkHalted
 )
 
+// serials numbers members, from 1.
+var serials atomic.Uint64
+
 func newMember(id socket.SocketId) *member {
-	m := &member{id: id}
+	m := &member{id: id, serial: serials.Add(1)}
 	m.out.Store(&outbox{})
 	return m
 }
@@ -139,6 +146,12 @@ func (m *member) isGone() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.gone
+}
+
+// belongsTo notes whose socket it is.
+func (m *member) belongsTo(user string, s *socket.Socket) {
+	m.user.Store(&user)
+	m.sock.Store(s)
 }
 
 // serveFrom notes that the socket has its session, and is served what the log has behind id. For holders of the

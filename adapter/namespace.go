@@ -73,6 +73,9 @@ func (a *nspAdapter) Del(id socket.SocketId, room socket.Room) {
 // DelAll takes a socket out of all its rooms and forgets it. If its session was not persisted before, it has ended; that
 // of a connection which was lost while it was admitted goes on.
 func (a *nspAdapter) DelAll(id socket.SocketId) {
+	if m := a.table.member(id); m != nil {
+		a.c.departed(m) // first, so that it is always known here or there
+	}
 	changes := a.table.removeAll(id)
 	// Behind that, so that a session which is just being opened is noticed here, or its member's end there.
 	a.c.sessions.leave(id)

@@ -14,7 +14,8 @@ var errReply = errors.New("unexpected reply from Redis")
 type rawEntry struct {
 	id                         streamID
 	uid, nsp, kind, data, from string
-	sourced                    bool // it has a field for the source, which is from
+	trace                      string // W3C trace context
+	sourced                    bool   // it has a field for the source, which is from
 	fields                     int
 }
 
@@ -31,6 +32,8 @@ func (e *rawEntry) set(field, value string) {
 		e.data = value
 	case fieldSrc:
 		e.from, e.sourced = value, true
+	case fieldTrace:
+		e.trace = value
 	}
 }
 

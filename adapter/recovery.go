@@ -116,12 +116,13 @@ func (r *Recovery) Resume(s *socket.Socket, rooms []string, hello func() (event 
 	r.pinned = nil // the socket keeps r
 	m := a.table.member(s.Id())
 	m.serveFrom(maxID(r.offset, c.position))
+	m.belongsTo(r.rec.User, s)
 	if c.ring.resetAt.compare(r.lost) <= 0 {
 		m.had, c.had = r.had, maxID(r.had, c.had)
 	}
 	a.post(m, s, job{frame: greeting})
 	for _, l := range missed {
-		a.post(m, s, job{frame: l.frame, uncharged: true})
+		a.post(m, s, job{frame: l.frame, uncharged: true, note: c.noteReplay(l, m)})
 	}
 	c.count.recovered.Add(1)
 	c.count.replayed.Add(uint64(len(missed)))
@@ -243,6 +244,7 @@ func (c *Cluster) Open(s *socket.Socket, user string, rooms []string, hello func
 		return errNoSocket
 	}
 	m.serveFrom(c.position)
+	m.belongsTo(user, s)
 	c.sessions.open(s, m, user)
 	a.post(m, s, job{frame: greeting})
 	return nil

@@ -15,9 +15,15 @@ const (
 
 // Drain takes no new sessions and closes the connections one by one, spread over nine tenths of Config.DrainWindow, or
 // less if they are few: their clients reconnect elsewhere as steadily. It returns when all are gone, or with an error when
-// ctx or the window ends first. A second call goes on where the first was.
+// ctx or the window ends first. A second call goes on where the first was, once that has returned.
 func (n *Node) Drain(ctx context.Context) error {
 	n.draining.Store(true)
+	select {
+	case n.drainTurn <- struct{}{}:
+		defer func() { <-n.drainTurn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.DrainWindow)
 	defer cancel()
 	began := time.Now()

@@ -54,3 +54,24 @@ func TestDrainTime(t *testing.T) {
 		require.Equal(t, want, drainTime(connections, 20*time.Second), connections)
 	}
 }
+
+// A node that is told to drain and then to end closes its connections no faster for that.
+func TestDrainIsOneForAllCalls(t *testing.T) {
+	r := newRig(t, func(c *Config, _ *Deps) { c.DrainWindow = time.Minute })
+	for _, user := range []string{"a", "b", "c", "d"} {
+		_, _ = r.connect("advisor:" + user)
+	}
+	ctx, abandon := context.WithCancel(t.Context())
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { first <- r.Drain(ctx) }()
+	r.eventually("the first has begun", func() bool { return r.Stats().Drained > 0 })
+	hasty, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, r.Drain(hasty), context.DeadlineExceeded, "it has to wait for the first")
+	go func() { second <- r.Drain(t.Context()) }()
+	abandon()
+	<-first
+	require.NoError(t, <-second, "it goes on where the first was given up")
+	require.Zero(t, r.Stats().Connections)
+	require.True(t, r.Stats().Draining)
+}

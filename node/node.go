@@ -100,6 +100,8 @@ type Node struct {
 
 	draining atomic.Bool
 	drained  atomic.Uint64
+	// drainTurn is held by the one call of Drain that closes connections.
+	drainTurn chan struct{}
 	// seats counts admitted sockets and those being admitted; seated holds the ids of their connections.
 	seats    atomic.Int64
 	seated   sync.Map
@@ -132,7 +134,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	if err := taskqueue.Check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node"), now: deps.Now}
+	n := &Node{cfg: cfg, deps: deps, log: deps.Log.With("component", "node"), now: deps.Now, drainTurn: make(chan struct{}, 1)}
 	if n.now == nil {
 		n.now = time.Now
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/teloo/realtime-gateway/node/auth"
@@ -52,10 +53,39 @@ func Route(ev streams.Event) (rooms []string, grants []streams.Grant, err error)
 	return NewRouter(auth.DefaultConfig().Roles).Route(ev)
 }
 
+// The rules by which rooms are chosen, in words.
+const (
+	ruleSolicitud = "the solicitud in solicitud_id"
+	ruleClient    = "the user in client_id"
+	ruleAdvisor   = "the user in advisor_id"
+	ruleAdmins    = "admins get every solicitud_*, oferta_* and evaluacion_*"
+	ruleAdvisors  = "advisors get every solicitud_created"
+	ruleUser      = "the user in user_id"
+	ruleRole      = "the role in role"
+	ruleUsers     = "a user in user_ids"
+	ruleOwn       = "the event's own rooms"
+)
+
+// Choice is a room that an event goes to, and the rule that chose it.
+type Choice struct{ Room, Rule string }
+
 // Route says which rooms ev goes to, each once, and who is granted its solicitud's room by it. It depends on nothing
 // but its argument. ev.Rooms, when not nil, replace the table. An error is a *streams.RejectError with reason bad_id or
 // no_route.
 func (r *Router) Route(ev streams.Event) (rooms []string, grants []streams.Grant, err error) {
+	choices, grants, err := r.Explain(ev)
+	if err != nil {
+		return nil, nil, err
+	}
+	rooms = make([]string, len(choices))
+	for i, c := range choices {
+		rooms[i] = c.Room
+	}
+	return rooms, grants, nil
+}
+
+// Explain is Route that says why: of several rules that chose a room, the first.
+func (r *Router) Explain(ev streams.Event) (choices []Choice, grants []streams.Grant, err error) {
 	data, ok := membersOf(ev.Data)
 	if !ok {
 		return nil, nil, &streams.RejectError{Reason: streams.ReasonBadData, Err: errNoObject}
@@ -72,6 +102,21 @@ func (r *Router) Route(ev streams.Event) (rooms []string, grants []streams.Grant
 		return nil, nil, err
 	}
 	return distinct(table), grants, nil
+}
+
+// Why says of rooms that an event went to which rule chose each, as far as its name and data tell: if they are not those
+// of the table, they are the event's own.
+func (r *Router) Why(name string, data json.RawMessage, rooms []string) []Choice {
+	table, _, err := r.Explain(streams.Event{Name: name, Data: data})
+	same := err == nil && len(table) == len(rooms)
+	for i := 0; same && i < len(rooms); i++ {
+		same = table[i].Room == rooms[i]
+	}
+	if same {
+		return table
+	}
+	own, _ := explicit(rooms)
+	return own
 }
 
 // members are the parts of an event's data that routing looks at, as they stand there; nil is an absent one.
@@ -114,13 +159,13 @@ func readIDs(data members) (eventIDs, error) {
 	return ids, errors.Join(errs[:]...)
 }
 
-func (r *Router) table(name string, ids eventIDs, data members) ([]string, []streams.Grant, error) {
+func (r *Router) table(name string, ids eventIDs, data members) ([]Choice, []streams.Grant, error) {
 	kind, _, _ := strings.Cut(name, "_")
 	switch kind {
 	case "solicitud":
-		rooms, err := solicitudRooms(ids, ids.client)
+		rooms, err := solicitudRooms(ids, "", ids.client)
 		if name == "solicitud_created" {
-			rooms = append(rooms, RoleAdvisor)
+			rooms = append(rooms, Choice{RoleAdvisor, ruleAdvisors})
 		}
 		return rooms, grantsOf(ids), err
 	case "oferta":
@@ -137,28 +182,30 @@ func (r *Router) table(name string, ids eventIDs, data members) ([]string, []str
 	}
 }
 
-func solicitudRooms(ids eventIDs, users ...string) ([]string, error) {
+// solicitudRooms takes the users that the event goes to, "" for none.
+func solicitudRooms(ids eventIDs, advisor, client string) ([]Choice, error) {
 	if ids.solicitud == "" {
 		return nil, noRoute("solicitud_id is missing")
 	}
-	rooms := []string{SolicitudRoom(ids.solicitud)}
-	for _, user := range users {
-		if user != "" {
-			rooms = append(rooms, UserRoom(user))
-		}
+	rooms := append(make([]Choice, 0, 4), Choice{SolicitudRoom(ids.solicitud), ruleSolicitud})
+	if advisor != "" {
+		rooms = append(rooms, Choice{UserRoom(advisor), ruleAdvisor})
 	}
-	return append(rooms, RoleAdmin), nil
+	if client != "" {
+		rooms = append(rooms, Choice{UserRoom(client), ruleClient})
+	}
+	return append(rooms, Choice{RoleAdmin, ruleAdmins}), nil
 }
 
 // notificacionRooms takes the first of user_id, role and user_ids that is given: a message for one person must not
 // reach a whole role because both are named.
-func (r *Router) notificacionRooms(data members) ([]string, error) {
+func (r *Router) notificacionRooms(data members) ([]Choice, error) {
 	user, err := fieldID(data.user, "user_id")
 	if err != nil {
 		return nil, &streams.RejectError{Reason: reasonBadID, Err: err}
 	}
 	if user != "" {
-		return []string{UserRoom(user)}, nil
+		return []Choice{{UserRoom(user), ruleUser}}, nil
 	}
 	name, err := fieldID(data.role, "role")
 	if err != nil {
@@ -169,12 +216,12 @@ func (r *Router) notificacionRooms(data members) ([]string, error) {
 		if !ok {
 			return nil, noRoute("role %q is unknown", name)
 		}
-		return []string{role}, nil
+		return []Choice{{role, ruleRole}}, nil
 	}
 	return userRooms(data.users)
 }
 
-func userRooms(raw json.RawMessage) ([]string, error) {
+func userRooms(raw json.RawMessage) ([]Choice, error) {
 	var users []json.RawMessage
 	if len(raw) > 0 {
 		if err := json.Unmarshal(raw, &users); err != nil {
@@ -184,13 +231,13 @@ func userRooms(raw json.RawMessage) ([]string, error) {
 	if len(users) > maxUserIDs {
 		return nil, &streams.RejectError{Reason: reasonBadID, Err: fmt.Errorf("user_ids has %d, at most %d", len(users), maxUserIDs)}
 	}
-	rooms := make([]string, 0, len(users))
+	rooms := make([]Choice, 0, len(users))
 	for _, raw := range users {
 		user, err := parseID(raw)
 		if err != nil || user == "" {
 			return nil, &streams.RejectError{Reason: reasonBadID, Err: fmt.Errorf("user_ids: %w", ErrBadID)}
 		}
-		rooms = append(rooms, UserRoom(user))
+		rooms = append(rooms, Choice{UserRoom(user), ruleUsers})
 	}
 	if len(rooms) == 0 {
 		return nil, noRoute("none of user_id, role and user_ids is given")
@@ -198,8 +245,10 @@ func userRooms(raw json.RawMessage) ([]string, error) {
 	return rooms, nil
 }
 
-func explicit(rooms []string) ([]string, error) {
-	for _, room := range rooms {
+func explicit(rooms []string) ([]Choice, error) {
+	own := make([]Choice, len(rooms))
+	for i, room := range rooms {
+		own[i] = Choice{room, ruleOwn}
 		if !validRoom(room) {
 			return nil, &streams.RejectError{Reason: reasonBadID, Err: fmt.Errorf("rooms: %w", ErrBadID)}
 		}
@@ -207,7 +256,7 @@ func explicit(rooms []string) ([]string, error) {
 	if len(rooms) == 0 {
 		return nil, noRoute("rooms is empty")
 	}
-	return rooms, nil
+	return own, nil
 }
 
 func grantsOf(ids eventIDs) []streams.Grant {
@@ -215,25 +264,34 @@ func grantsOf(ids eventIDs) []streams.Grant {
 		return nil
 	}
 	var grants []streams.Grant
-	for _, user := range distinct([]string{ids.client, ids.advisor}) {
-		if user != "" {
-			grants = append(grants, streams.Grant{Solicitud: ids.solicitud, User: user})
-		}
+	if ids.client != "" {
+		grants = append(grants, streams.Grant{Solicitud: ids.solicitud, User: ids.client})
+	}
+	if ids.advisor != "" && ids.advisor != ids.client {
+		grants = append(grants, streams.Grant{Solicitud: ids.solicitud, User: ids.advisor})
 	}
 	return grants
 }
 
-// distinct drops repetitions and keeps the order.
-func distinct(items []string) []string {
-	if len(items) < 2 {
-		return items
+// fewRooms are compared with each other rather than remembered.
+const fewRooms = 8
+
+// distinct drops repetitions of a room and keeps the order. It changes choices.
+func distinct(choices []Choice) []Choice {
+	kept := choices[:0]
+	if len(choices) <= fewRooms {
+		for _, c := range choices {
+			if !slices.ContainsFunc(kept, func(k Choice) bool { return k.Room == c.Room }) {
+				kept = append(kept, c)
+			}
+		}
+		return kept
 	}
-	seen := make(map[string]struct{}, len(items))
-	kept := items[:0:0]
-	for _, item := range items {
-		if _, ok := seen[item]; !ok {
-			seen[item] = struct{}{}
-			kept = append(kept, item)
+	seen := make(map[string]struct{}, len(choices))
+	for _, c := range choices {
+		if _, ok := seen[c.Room]; !ok {
+			seen[c.Room] = struct{}{}
+			kept = append(kept, c)
 		}
 	}
 	return kept

@@ -124,17 +124,20 @@ func (c *Consumer) settle(reply commitReply) {
 		switch outcome {
 		case 'g':
 			superseded++
+			e.end(OutcomeSuperseded)
 			continue
 		case 'd':
 			c.stats.died(e.reason)
 			c.log.Debug("dead letter", "id", e.id, "reason", e.reason)
 		case 's':
 			seen++
+			e.end(OutcomeSeen)
 		default:
 			relayed[e.kind]++
 			if c.timed != nil {
 				c.timed(Timing{ID: e.id, Added: time.UnixMilli(int64(e.at.ms)), Occurred: e.occurred, Committed: now, Waited: now.Sub(e.ready)})
 			}
+			e.end(OutcomeRelayed)
 		}
 		last = e.id
 	}
@@ -196,6 +199,7 @@ func (c *Consumer) renewWaiting(ctx context.Context) {
 	for _, e := range stale {
 		if slices.Contains(gone, e.id) {
 			dropped = append(dropped, e.at)
+			e.end(OutcomeSuperseded)
 			continue
 		}
 		e.renewed = now

@@ -21,9 +21,22 @@ type Relay struct {
 	Log []string
 	// Grants are given together with it, at most 64.
 	Grants []Grant
+	// Settled is called once this node knows what became of the entry; not if that is left to others. It must not block.
+	// Nil: nobody wants to know.
+	Settled func(Outcome)
 }
 
-// HandleFunc turns an event into its log entry. It is pure: it may be called more than once for one event and from
+// Outcome is what became of an event that was to be relayed.
+type Outcome string
+
+// Outcomes.
+const (
+	OutcomeRelayed    Outcome = "relayed"    // it is in the log
+	OutcomeSeen       Outcome = "duplicate"  // its event_id was seen before
+	OutcomeSuperseded Outcome = "superseded" // another node has settled it, or is going to
+)
+
+// HandleFunc turns an event into its log entry. It is pure, but for what observes: it may be called more than once for one event and from
 // several goroutines. An error, a *RejectError above all, makes the event a dead letter; so does a panic.
 type HandleFunc func(Event) (Relay, error)
 

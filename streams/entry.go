@@ -69,14 +69,22 @@ type delivery struct {
 type entry struct {
 	id      string
 	at      streamID
-	keys    []string // what the commit script takes as this entry's KEYS
-	args    []string // and as its ARGV
-	size    int      // bytes of keys and args
-	reason  string   // of the dead letter; empty: goes to the log
+	keys    []string      // what the commit script takes as this entry's KEYS
+	args    []string      // and as its ARGV
+	size    int           // bytes of keys and args
+	reason  string        // of the dead letter; empty: goes to the log
+	settled func(Outcome) // nil: nobody wants to know
 	renewed time.Time
 
 	kind            uint8     // of what goes to the log
 	ready, occurred time.Time // when it was handled; its occurred_at
+}
+
+// end tells what became of the entry.
+func (e *entry) end(o Outcome) {
+	if e.settled != nil {
+		e.settled(o)
+	}
 }
 
 // seal computes what only depends on the arguments.
@@ -94,7 +102,7 @@ func (e *entry) seal(now time.Time) *entry {
 // logEntry is the entry's way to the log. relay was checked.
 func (c *Consumer) logEntry(d delivery, ev Event, relay Relay) *entry {
 	eventID := ev.EventID
-	e := &entry{id: d.id, at: d.at, kind: kindOf(ev.Name), occurred: ev.OccurredAt}
+	e := &entry{id: d.id, at: d.at, kind: kindOf(ev.Name), occurred: ev.OccurredAt, settled: relay.Settled}
 	hasSeen := "0"
 	if eventID != "" {
 		hasSeen = "1"

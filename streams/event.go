@@ -52,6 +52,8 @@ type Event struct {
 	OccurredAt time.Time
 	// TraceParent is empty when absent or not W3C trace context.
 	TraceParent string
+	// ReplayedFrom is the id of the dead letter that the event was; empty: it was none.
+	ReplayedFrom string
 }
 
 // RejectError says why an event becomes a dead letter. Reason is a short, stable word: it labels a metric.
@@ -102,6 +104,7 @@ func ParseEntry(id string, values map[string]any) (Event, error) {
 // form is an entry's known fields; nil pointers are absent ones.
 type form struct {
 	event, eventID, occurredAt, traceParent, payload *string
+	replayedFrom                                     string
 	data, rooms                                      json.RawMessage
 	hasData                                          bool
 }
@@ -116,7 +119,7 @@ func parsePairs(id string, pairs []string) (ev Event, ignored uint64, rejected *
 		if f.event != nil || f.hasData {
 			return Event{}, 0, reject(ReasonMalformed, "both payload and event or data")
 		}
-		f = form{payload: f.payload}
+		f = form{payload: f.payload, replayedFrom: f.replayedFrom}
 		if rejected = f.unpack(*f.payload); rejected != nil {
 			return Event{}, 0, rejected
 		}
@@ -144,6 +147,10 @@ func (f *form) fill(pairs []string) *RejectError {
 			twice, f.occurredAt = f.occurredAt != nil, value
 		case "traceparent":
 			twice, f.traceParent = f.traceParent != nil, value
+		case "replayed_from": // none of the contract's
+			if _, ok := parseStreamID(*value); ok {
+				f.replayedFrom = *value
+			}
 		case "payload":
 			twice, f.payload = f.payload != nil, value
 		}
@@ -193,7 +200,7 @@ func (f *form) unpack(payload string) *RejectError {
 }
 
 func (f *form) check(id string) (ev Event, ignored uint64, rejected *RejectError) {
-	ev = Event{ID: id, Name: *f.event, Data: f.data}
+	ev = Event{ID: id, Name: *f.event, Data: f.data, ReplayedFrom: f.replayedFrom}
 	switch {
 	case !validName(ev.Name):
 		return Event{}, 0, reject(ReasonUnknownEvent, "event name %.100q", ev.Name)

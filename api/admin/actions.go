@@ -53,6 +53,7 @@ func (s *server) routes() []route {
 		{http.MethodPut, grant, s.timed(s.grant)},
 		{http.MethodDelete, grant, s.timed(s.withdraw)},
 		{http.MethodPost, "/admin/drain", s.drain},
+		{http.MethodGet, "/admin/trace/{event}", s.timed(s.trace)},
 		{http.MethodGet, "/admin/openapi.yaml", func(*http.Request) (reply, error) {
 			return reply{http.StatusOK, yaml(document)}, nil
 		}},

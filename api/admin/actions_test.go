@@ -233,6 +233,7 @@ func (broken) Read([]byte) (int, error) { return 0, errSecret }
 var everyChange = []struct{ method, path, body string }{
 	{"POST", "/admin/events", `{"event":"oferta_x","data":{}}`},
 	{"GET", "/admin/users/C-3/sockets", ""},
+	{"GET", "/admin/trace/e1", ""},
 	{"POST", "/admin/users/C-3/disconnect", ""},
 	{"POST", "/admin/revocations", `{"jti":"j"}`},
 	{"POST", "/admin/revocations", `{"user":"u"}`},

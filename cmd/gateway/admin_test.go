@@ -30,6 +30,7 @@ type fakeCluster struct {
 	calls []string // guarded by mu
 
 	sockets []admin.Socket
+	traced  admin.Trace
 	err     error
 }
 
@@ -74,11 +75,17 @@ func (f *fakeCluster) Withdraw(_ context.Context, solicitud, user string) error 
 
 func (f *fakeCluster) Drain() { _ = f.call("drain") }
 
+func (f *fakeCluster) Trace(_ context.Context, id string) (admin.Trace, error) {
+	t := f.traced
+	t.ID = id
+	return t, f.call("trace %s", id)
+}
+
 // adminServer is the real API before a fake cluster, and the environment of somebody who has the key to it.
 func adminServer(t *testing.T) (cluster *fakeCluster, server *httptest.Server, environ []string) {
 	t.Helper()
 	f := &fakeCluster{}
-	handler, err := admin.New(admin.Config{Key: adminKey, Node: "gateway-7"}, admin.Deps{Publisher: f, Sockets: f, Revoker: f, Granter: f, Drainer: f, Dead: deadLetters{}})
+	handler, err := admin.New(admin.Config{Key: adminKey, Node: "gateway-7"}, admin.Deps{Publisher: f, Sockets: f, Revoker: f, Granter: f, Drainer: f, Tracer: f, Dead: deadLetters{}})
 	require.NoError(t, err)
 	server = httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -264,7 +271,7 @@ func TestAdminRevokesInRedis(t *testing.T) {
 	revocations, err := auth.NewRevocations(auth.DefaultRevocationsConfig(), store.Client(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	f := &fakeCluster{}
-	handler, err := admin.New(admin.Config{Key: adminKey, Node: "n"}, admin.Deps{Publisher: f, Sockets: f, Revoker: revocations, Granter: f, Drainer: f, Dead: deadLetters{}})
+	handler, err := admin.New(admin.Config{Key: adminKey, Node: "n"}, admin.Deps{Publisher: f, Sockets: f, Revoker: revocations, Granter: f, Drainer: f, Tracer: f, Dead: deadLetters{}})
 	require.NoError(t, err)
 	server := httptest.NewServer(handler)
 	defer server.Close()

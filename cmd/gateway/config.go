@@ -36,13 +36,13 @@ const (
 const gossipPort = "7946"
 
 // Config is the whole configuration. A variable that is unset or empty has its default. The variables' meanings stand
-// in variables.go; the default of a derived one (NODE_NAME, ADVERTISE_ADDR, CLUSTER_BIND) is filled in by complete.
+// in variables.go; the default of a derived one (LOG_FORMAT, NODE_NAME, ADVERTISE_ADDR, CLUSTER_BIND) is filled in by complete.
 type Config struct {
 	Environment     string        `env:"ENVIRONMENT"      envDefault:"development"`
 	Host            string        `env:"HOST"`
 	Port            int           `env:"PORT"             envDefault:"8003"`
 	LogLevel        slog.Level    `env:"LOG_LEVEL"        envDefault:"info"`
-	LogFormat       string        `env:"LOG_FORMAT"       envDefault:"json"`
+	LogFormat       string        `env:"LOG_FORMAT"`
 	CORSOrigins     list          `env:"CORS_ORIGINS"`
 	DrainWindow     time.Duration `env:"DRAIN_WINDOW"     envDefault:"20s"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"28s"`
@@ -60,7 +60,14 @@ type Config struct {
 	RedisSentinelPassword secret `env:"REDIS_SENTINEL_PASSWORD"`
 	RedisDB               int    `env:"REDIS_DB"                envDefault:"0"`
 	RedisTLS              bool   `env:"REDIS_TLS"               envDefault:"false"`
+	RedisTLSServerName    string `env:"REDIS_TLS_SERVER_NAME"`
+	RedisCAPath           string `env:"REDIS_CA_PATH"`
+	RedisCertPath         string `env:"REDIS_CERT_PATH"`
+	RedisKeyPath          string `env:"REDIS_KEY_PATH"`
 	RedisPrefix           string `env:"REDIS_PREFIX"            envDefault:"{teloo}"`
+
+	RedisWaitReplicas int           `env:"REDIS_WAIT_REPLICAS" envDefault:"0"`
+	RedisWaitTimeout  time.Duration `env:"REDIS_WAIT_TIMEOUT"  envDefault:"1s"`
 
 	JWTAlgorithm     list   `env:"JWT_ALGORITHM"       envDefault:"HS256"`
 	JWTSecretKey     secret `env:"JWT_SECRET_KEY"`
@@ -101,6 +108,10 @@ type Config struct {
 	DeadMaxEntries    int64         `env:"DEAD_MAX_ENTRIES"    envDefault:"100000"`
 	GrantTTL          time.Duration `env:"GRANT_TTL"           envDefault:"720h"`
 	DedupeTTL         time.Duration `env:"DEDUPE_TTL"          envDefault:"10m"`
+
+	TraceEntries int     `env:"TRACE_ENTRIES" envDefault:"20000"`
+	OTLPEndpoint string  `env:"OTLP_ENDPOINT"`
+	OTLPRatio    float64 `env:"OTLP_RATIO"    envDefault:"0.01"`
 
 	AdminAPIKey secret `env:"ADMIN_API_KEY"`
 	MetricsPort int    `env:"METRICS_PORT"  envDefault:"0"`
@@ -257,6 +268,11 @@ func complete(c *Config) map[string]string {
 		}
 	}
 	set("NodeName", &c.NodeName, hostName())
+	format := "json"
+	if c.Environment == envDevelopment {
+		format = "text"
+	}
+	set("LogFormat", &c.LogFormat, format)
 	host := c.Host
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
 		host = hostAddr()

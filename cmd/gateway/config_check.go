@@ -211,6 +211,7 @@ func (c Config) checkEvents(k *checker) {
 	within(k, "RECOVERY_WINDOW", c.RecoveryWindow, time.Second, time.Hour)
 	within(k, "RECOVERY_MAX_EVENTS", c.RecoveryMaxEvents, 1, 50_000)
 	within(k, "RING_MAX_ENTRIES", c.RingMaxEntries, 100, 10_000_000)
+	c.checkTracing(k)
 	within(k, "RING_MAX_BYTES", c.RingMaxBytes, 1<<20, 16<<30)
 	atLeast(k, "LOG_MAX_ENTRIES", c.LogMaxEntries, 1000)
 	atLeast(k, "DEAD_MAX_ENTRIES", c.DeadMaxEntries, 1000)

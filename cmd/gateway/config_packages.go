@@ -52,10 +52,13 @@ func (c Config) adapterConfig(identity string) adapter.Config {
 	a.RecoveryMaxEvents = c.RecoveryMaxEvents
 	a.RingMaxEntries = c.RingMaxEntries
 	a.RingMaxBytes = c.RingMaxBytes
+	a.TraceEntries = c.TraceEntries
 	a.SyncAfter = min(a.SyncAfter, c.RecoveryWindow/2)
 	// With SyncAfter, so that the offset of a quiet client is still in the log at its window's end.
 	a.PositionEvery = min(a.PositionEvery, a.LogMaxAge/8)
 	a.Sharded = c.RedisMode == redisCluster
+	a.WaitReplicas = c.RedisWaitReplicas
+	a.WaitTimeout = c.RedisWaitTimeout
 	return a
 }
 
@@ -183,7 +186,8 @@ func (c Config) apiConfig() api.Config {
 
 // logger writes to the program's standard error; every record carries the node's name.
 func (a *app) logger(c Config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
+	a.level = newLogLevel(c.LogLevel)
+	options := &slog.HandlerOptions{Level: a.level}
 	var h slog.Handler = slog.NewJSONHandler(a.stderr, options)
 	if c.LogFormat == "text" {
 		h = slog.NewTextHandler(a.stderr, options)

@@ -84,6 +84,8 @@ func (d *devCmd) config() Config {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
 	cfg.JWTSecretKey = "dev-" + secretText(secret)
+	_, _ = rand.Read(secret)
+	cfg.AdminAPIKey = "dev-" + secretText(secret)
 	cfg.DrainWindow, cfg.ShutdownTimeout = time.Second, 8*time.Second
 	cfg.AdvertiseAddr = net.JoinHostPort(devHost, strconv.Itoa(d.Port))
 	cfg.ClusterBind, cfg.ClusterSeeds = "", nil
@@ -150,7 +152,7 @@ func (d *devCmd) greet(a *app, address string, store *devRedis, demo *demo) {
 		}
 		fmt.Fprintf(a.stdout, "  %-8s %s\n", who.role, token)
 	}
-	fmt.Fprintln(a.stdout, "\n  Ctrl-C ends it.")
+	fmt.Fprintf(a.stdout, "\n  Operators' page  http://%s/dashboard\n  its key          %s\n\n  Ctrl-C ends it.\n", address, string(demo.cfg.AdminAPIKey))
 }
 
 // demo makes tokens and publishes events for the demo page.

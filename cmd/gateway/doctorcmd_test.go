@@ -37,7 +37,7 @@ func servingCluster(t *testing.T, nodes int, redis string) (addrs, environ []str
 	for i := range nodes {
 		addr, port := freeAddr(t)
 		addrs = append(addrs, addr)
-		environ = good(
+		environ = good("CANARY_INTERVAL=0",
 			"REDIS_URL=redis://"+redis, "HOST=127.0.0.1", "PORT="+port, "LOG_LEVEL=error", "SHUTDOWN_TIMEOUT=10s", "DRAIN_WINDOW=1s",
 			fmt.Sprintf("NODE_NAME=gw%d", i), "PING_INTERVAL=1s", "CORS_ORIGINS=https://app.example", "CLUSTER_SECRET="+strings.Repeat("s", 32),
 		)

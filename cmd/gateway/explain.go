@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,16 +14,19 @@ import (
 )
 
 type explainCmd struct {
-	Event string   `arg:""                                            help:"Event name; without it, the routing table is shown." optional:""`
-	Data  string   `arg:""                                            default:"{}"                                               help:"Event data, a JSON object." optional:""`
-	Rooms []string `help:"Rooms of the event's own, comma-separated." placeholder:"ROOM"`
-	JSON  bool     `help:"Print JSON."`
+	Event   string   `arg:""                                                                           help:"Event name, a file with an event as JSON (FILE.json), or - for standard input; without it, the routing table is shown." optional:""`
+	Data    string   `arg:""                                                                           default:"{}"                                                                                                                  help:"Event data, a JSON object." optional:""`
+	Rooms   []string `help:"Rooms of the event's own, comma-separated."                                placeholder:"ROOM"`
+	Offline bool     `help:"Do not ask Redis how many sockets are in the rooms of a file's event now."`
+	JSON    bool     `help:"Print JSON."`
 }
 
 // explanation is what becomes of an event.
 type explanation struct {
-	Event  string   `json:"event"`
-	Rooms  []string `json:"rooms"`
+	Event string   `json:"event"`
+	Rooms []string `json:"rooms"`
+	// Why says the same as Rooms, and by which rule each was chosen.
+	Why    []chosen `json:"why"`
 	Grants []grant  `json:"grants"`
 	Dead   string   `json:"dead_reason,omitempty"`
 	Error  string   `json:"error,omitempty"`
@@ -33,7 +38,7 @@ type grant struct {
 }
 
 // Run explains the event, or prints the routing table. An event that would be a dead letter is a failure.
-func (e *explainCmd) Run(a *app) error {
+func (e *explainCmd) Run(ctx context.Context, a *app) error {
 	c, err := a.config("JWT_ROLES")
 	if err != nil {
 		return err
@@ -42,7 +47,19 @@ func (e *explainCmd) Run(a *app) error {
 	if e.Event == "" {
 		return writeTable(a.stdout, router)
 	}
-	x := explain(router, fieldsOf(e.Event, e.Data, e.Rooms))
+	fields := fieldsOf(e.Event, e.Data, e.Rooms)
+	fromFile := e.Event == "-" || strings.HasSuffix(e.Event, ".json")
+	if fromFile {
+		if fields, err = e.read(a); err != nil {
+			return err
+		}
+	}
+	x := explain(router, fields)
+	if fromFile && !e.Offline && x.Dead == "" {
+		if err := x.count(ctx, a); err != nil {
+			a.warn("who is connected now is left out: " + err.Error())
+		}
+	}
 	if e.JSON {
 		err = json.NewEncoder(a.stdout).Encode(x)
 	} else {
@@ -73,13 +90,17 @@ func jsonOf(texts []string) string {
 
 func explain(router *node.Router, fields map[string]any) explanation {
 	name, _ := fields["event"].(string)
-	x := explanation{Event: name, Rooms: []string{}, Grants: []grant{}}
+	x := explanation{Event: name, Rooms: []string{}, Why: []chosen{}, Grants: []grant{}}
 	event, err := streams.ParseEntry("0-1", fields)
 	if err == nil {
-		var rooms []string
+		var choices []node.Choice
 		var grants []streams.Grant
-		rooms, grants, err = router.Route(event)
-		x.Rooms = append(x.Rooms, rooms...)
+		x.Event = event.Name
+		choices, grants, err = router.Explain(event)
+		for _, c := range choices {
+			x.Rooms = append(x.Rooms, c.Room)
+			x.Why = append(x.Why, chosen{Room: c.Room, Rule: c.Rule})
+		}
 		for _, g := range grants {
 			x.Grants = append(x.Grants, grant(g))
 		}
@@ -96,14 +117,14 @@ func explain(router *node.Router, fields map[string]any) explanation {
 	return x
 }
 
-func (x explanation) write(w io.Writer) error {
+func (x *explanation) write(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", x.Event)
+	fmt.Fprintf(&b, "%s\n", cmp.Or(x.Event, "an event without a name"))
 	if x.Dead != "" {
 		fmt.Fprintf(&b, "  dead letter  %s: %s\n", x.Dead, x.Error)
 	}
-	for _, room := range x.Rooms {
-		fmt.Fprintf(&b, "  room   %s\n", room)
+	for _, c := range x.Why {
+		fmt.Fprintf(&b, "  room   %s  (%s)%s\n", c.Room, c.Rule, c.now())
 	}
 	for _, g := range x.Grants {
 		fmt.Fprintf(&b, "  grant  user %s may enter solicitud_%s\n", g.User, g.Solicitud)

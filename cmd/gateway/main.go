@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/redis/go-redis/v9"
@@ -22,6 +20,7 @@ const (
 	exitOK      = 0
 	exitFailure = 1 // the command failed, or the configuration has faults
 	exitUsage   = 2 // the command line was not understood
+	// And 128 with the number of the signal that came after one had asked for an orderly end: see exitSignalled.
 )
 
 // cli is the command line.
@@ -44,6 +43,7 @@ type cli struct {
 	Smoke    smokeCmd    `cmd:"" help:"Connect to a running cluster, publish an event and wait for it."`
 	Config   configCmd   `cmd:"" help:"Show the configuration in effect, and every fault of it."`
 	Explain  explainCmd  `cmd:"" help:"Show which rooms an event goes to, or the routing table."`
+	Trace    traceCmd    `cmd:"" help:"Show what became of an event: whom it was for, and whom it reached."`
 	Version  versionCmd  `cmd:"" help:"Show the version."`
 }
 
@@ -54,6 +54,8 @@ type app struct {
 	// environ is the environment as NAME=value, envFile the .env file's path.
 	environ []string
 	envFile string
+	// level is that of the logger, once there is one.
+	level *logLevel
 }
 
 // exitRequest carries kong's wish to exit (after --help) out of the parser.
@@ -61,9 +63,7 @@ type exitRequest int
 
 func main() {
 	redis.SetLogger(silent{})
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	// After the first signal the default handling is back: a second one ends the process at once.
-	context.AfterFunc(ctx, stop)
+	ctx, stop := stopSignals(os.Exit)
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
 	code := a.run(ctx, os.Args[1:])
 	stop()

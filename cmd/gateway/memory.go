@@ -67,8 +67,12 @@ func (p *parts) runChores(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return p.releaseMemory(ctx) })
 	all.Go(func() error { return p.runDrain(ctx) })
+	all.Go(func() error { return p.page.run(ctx) })
 	all.Go(func() error { return p.runCanary(ctx) })
 	all.Go(func() error { return p.runSampler(ctx) })
+	if p.level != nil {
+		all.Go(func() error { return p.level.run(ctx, p.log) })
+	}
 	return all.Wait()
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/teloo/realtime-gateway/api/metrics"
+	"github.com/teloo/realtime-gateway/node/canary"
 	"github.com/teloo/realtime-gateway/streams"
 )
 
@@ -31,6 +32,34 @@ var eventMetrics = []row{
 	metrics.Count("teloo_event_stream_resets_total", "Times that the event stream was found to be a new one", func(f *figures) uint64 { return f.streamsStats.StreamsReset }),
 	metrics.Count("teloo_grants_failed_total", "Events' grants that Redis refused to keep", func(f *figures) uint64 { return f.streamsStats.GrantsFailed }),
 	metrics.Count("teloo_dead_letters_cut_total", "Dead letters that `DEAD_MAX_ENTRIES` removed", func(f *figures) uint64 { return f.streamsStats.DeadCut }),
+}
+
+// canaryMetrics are of the events that a node sends to itself through the whole path; missing without CANARY_INTERVAL.
+var canaryMetrics = []row{
+	{
+		Name: "teloo_canary_last_success_timestamp_seconds", Kind: metrics.Gauge, Help: "When this node last had an event of its own back, in unix time; its start, before the first",
+		Values: ofCanary(func(s canary.Stats) float64 { return float64(s.LastHeard.UnixMilli()) / 1000 }),
+	},
+	{
+		Name: "teloo_canary_latency_seconds", Kind: metrics.Gauge, Help: "What that took from being written until a socket would have been sent it",
+		Values: ofCanary(func(s canary.Stats) float64 { return s.Latency.Seconds() }),
+	},
+	{
+		Name: "teloo_canary_deaf", Kind: metrics.Gauge, Help: "1 while events flow past this node, which then is not ready",
+		Values: ofCanary(func(s canary.Stats) float64 { return metrics.Bool(s.Deaf) }),
+	},
+	{
+		Name: "teloo_canary_failures_total", Kind: metrics.Counter, Help: "Canary events that could not be written",
+		Values: ofCanary(func(s canary.Stats) float64 { return float64(s.SendFailed) }),
+	},
+}
+
+func ofCanary(value func(canary.Stats) float64) func(*figures, emit) {
+	return func(f *figures, emit emit) {
+		if f.canary != nil {
+			emit(value(f.canary.Stats()))
+		}
+	}
 }
 
 // logMetrics are of the log and of recovery.

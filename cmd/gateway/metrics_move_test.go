@@ -53,7 +53,7 @@ func (n *observedNode) until(t *testing.T, want float64, name string, labels ...
 
 // TestMetricsMove: what happens is seen in the metrics, from the connect to the last byte.
 func TestMetricsMove(t *testing.T) {
-	n := newObservedNode(t, withMetricsPort)
+	n := newObservedNode(t, func(cfg *Config) { cfg.MetricsPort, cfg.CanaryInterval = 1, 0 }) // its events would count
 	leave := n.connect(t, 3)
 	n.until(t, 3, "teloo_connections", "role=advisor", "transport=websocket")
 	n.until(t, 0, "teloo_connections", "role=admin", "transport=websocket")
@@ -115,7 +115,7 @@ func TestMetricsMove(t *testing.T) {
 
 // TestMetricsOfAnOutage: without Redis there are metrics, which say so.
 func TestMetricsOfAnOutage(t *testing.T) {
-	n := newObservedNode(t, withMetricsPort)
+	n := newObservedNode(t, withoutCanary)
 	n.until(t, 1, "teloo_redis_up")
 	n.redis.Kill()
 	n.until(t, 0, "teloo_redis_up")

@@ -68,6 +68,12 @@ func newObservedNode(t *testing.T, change func(*Config)) *observedNode {
 	return n
 }
 
+// withoutCanary is for tests that count events.
+func withoutCanary(cfg *Config) {
+	withMetricsPort(cfg)
+	cfg.CanaryInterval = 0
+}
+
 func withMetricsPort(cfg *Config) { cfg.MetricsPort = 1 }
 
 // scrape asks for /metrics; key may be "".

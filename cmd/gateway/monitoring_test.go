@@ -23,9 +23,6 @@ const monitoring = repoRoot + "/deploy/monitoring"
 // foreign are metrics of the Go runtime and the process that rules and panels use.
 var foreign = []string{"process_cpu_seconds_total", "process_resident_memory_bytes", "go_goroutines"}
 
-// awaited are metrics that the canary will have; to be taken out here when it has.
-var awaited = []string{"teloo_canary_last_success_timestamp_seconds"}
-
 // targetLabels are added by Prometheus, le by a histogram's buckets.
 var targetLabels = []string{"job", "instance", "le"}
 
@@ -90,10 +87,6 @@ func checkExpr(t *testing.T, known map[string]metrics.Description, expr string) 
 	require.NotEmpty(t, used, expr)
 	grouped := slices.Clone(targetLabels)
 	for _, m := range used {
-		if slices.Contains(awaited, m[1]) {
-			require.NotContains(t, known, m[1], "awaited no longer")
-			continue
-		}
 		if slices.Contains(foreign, m[1]) {
 			continue
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/teloo/realtime-gateway/adapter"
 	"github.com/teloo/realtime-gateway/api"
+	"github.com/teloo/realtime-gateway/api/tracing"
 	"github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/node/auth"
 	"github.com/teloo/realtime-gateway/node/canary"
@@ -55,8 +57,12 @@ type parts struct {
 	router    *node.Router
 	redisUp   atomic.Bool
 	stopping  atomic.Bool
-	drain     chan struct{} // asks runDrain
-	observed  *instruments  // nil: METRICS=false
+	drain     chan struct{}   // asks runDrain
+	tracer    *tracing.Tracer // nil: no spans
+	observed  *instruments    // nil: METRICS=false
+	level     *logLevel       // nil: it cannot be changed
+
+	page *operatorsPage // nil: without a key there is none
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.
@@ -70,7 +76,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 	}
 	p.observe()
 	for _, step := range []func(context.Context, *slog.Logger) error{
-		p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildConsumer, p.buildCanary,
+		p.buildTracer, p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildConsumer, p.buildCanary,
 	} {
 		if err := step(ctx, log); err != nil {
 			p.close()
@@ -84,6 +90,9 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 func (p *parts) close() {
 	if p.gossip != nil {
 		_ = p.gossip.Close()
+	}
+	if p.tracer != nil {
+		p.tracer.Close()
 	}
 	if p.node != nil {
 		p.node.Close()
@@ -126,8 +135,8 @@ func (p *parts) buildAdapter(_ context.Context, log *slog.Logger) (err error) {
 		delivered = p.observed.delivered
 	}
 	p.cluster, err = adapter.New(p.cfg.adapterConfig(p.identity), adapter.Deps{
-		Delivered: delivered,
-		Redis:     p.commands, Blocking: p.entries, Lead: p.lead, Log: log,
+		Delivered: delivered, Traced: p.deliveredSpan(),
+		Redis: p.commands, Blocking: p.entries, Lead: p.lead, Log: log,
 		Expired: func(identity string) bool { return p.presence.Expired(identity) },
 		OnGap: func(reason string) {
 			p.log.Error("events were missed; closing all sockets", "reason", reason)
@@ -193,14 +202,21 @@ func (p *parts) live() int {
 
 // relay turns an event of the Core API into its entry of the log.
 func (p *parts) relay(ev streams.Event) (streams.Relay, error) {
+	journey := p.consumeSpan(ev)
 	rooms, grants, err := p.router.Route(ev)
+	journey.Routed(len(rooms), reasonOf(err))
 	if err != nil {
 		return streams.Relay{}, err
 	}
+	p.page.routed(ev.Name)
 	entry, err := adapter.EncodeBroadcast(p.identity, adapter.Broadcast{
 		Nsp: namespace, Rooms: rooms, Event: ev.Name, Args: []json.RawMessage{ev.Data},
+		EventID: ev.EventID, OccurredAt: ev.OccurredAt, ReplayedFrom: ev.ReplayedFrom, TraceParent: cmp.Or(journey.Commit(), ev.TraceParent),
 	})
-	return streams.Relay{Log: entry, Grants: grants}, err
+	if err != nil {
+		journey.Settled("dead")
+	}
+	return streams.Relay{Log: entry, Grants: grants, Settled: settledSpan(journey)}, err
 }
 
 // announce makes the log entry of user_joined or user_left; none when that fails, which only a fault could cause.
@@ -222,6 +238,9 @@ func (p *parts) announce(joined bool, m presence.Member) []string {
 // runAccess keeps what decides on access fresh: keys, revocations, and grants that expire or are withdrawn.
 func (p *parts) runAccess(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
+	if p.tracer != nil {
+		all.Go(func() error { return p.tracer.Run(ctx) }) // here, since this ends behind all that makes spans
+	}
 	for _, run := range []func(context.Context) error{p.verifier.Run, p.revoked.Run, p.grants.Run, p.withdrawn.Run} {
 		all.Go(func() error { return run(ctx) })
 	}
@@ -236,7 +255,7 @@ func (p *parts) watchRedis(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		ping, cancel := context.WithTimeout(ctx, patience)
-		err := p.commands.Ping(ping).Err()
+		err := p.pingRedis(ping)
 		cancel()
 		if ctx.Err() != nil {
 			return nil

@@ -34,6 +34,7 @@ var harmless = map[string]string{
 	"revoke --user":            "an id",
 	"publish --event-id":       "the publisher's name for an event",
 	"admin --url":              "an address; one with a password in it is refused",
+	"trace --url":              "an address; one with a password in it is refused",
 	"admin publish --event-id": "the publisher's name for an event",
 	"admin revoke --before":    "a time",
 	"admin revoke --user":      "an id",

@@ -34,6 +34,7 @@ func (s *serveCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return errors.Join(err, d.close())
 	}
+	p.level = a.level
 	sources, web := p.sources(), cfg.apiConfig()
 	if page != nil {
 		page.show(&sources, &web)

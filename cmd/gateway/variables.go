@@ -25,8 +25,8 @@ var variables = []variable{
 	{Name: "ENVIRONMENT", Group: "Process", Example: "production", Doc: "`development`, `staging` or `production`. Production refuses wildcard origins, HS secrets under 32 bytes, and gossip without a `CLUSTER_SECRET` of 32 bytes or more."},
 	{Name: "HOST", Example: "0.0.0.0", Derived: "all addresses", Doc: "Address to listen on."},
 	{Name: "PORT", Example: "8003", Doc: "Port to listen on."},
-	{Name: "LOG_LEVEL", Example: "info", Doc: "`debug`, `info`, `warn` or `error`."},
-	{Name: "LOG_FORMAT", Example: "json", Doc: "`json` or `text`."},
+	{Name: "LOG_LEVEL", Example: "info", Doc: "`debug`, `info`, `warn` or `error`. While it runs, SIGUSR1 makes the log one step more verbose, SIGUSR2 as configured."},
+	{Name: "LOG_FORMAT", Example: "json", Derived: "text in development, else json", Doc: "`json` or `text`."},
 	{Name: "CORS_ORIGINS", Example: "https://teloo.example,https://admin.teloo.example", Derived: "none", Doc: "Origins whose pages may connect, comma-separated, or `*`. Clients that send no `Origin` always may, as may pages of the gateway's own origin."},
 	{Name: "DRAIN_WINDOW", Example: "20s", Doc: "After SIGTERM, or when asked to drain, what closing the clients' connections is spread over, so that the other nodes are not stormed; less if they are under 20 a second. 100ms to 10m."},
 	{Name: "SHUTDOWN_TIMEOUT", Example: "28s", Doc: "After SIGTERM, when the process ends at the latest. Longer than `DRAIN_WINDOW`, at most 15m. An orchestrator's grace has to be longer, by what it does before the signal and a little."},
@@ -44,7 +44,13 @@ var variables = []variable{
 	{Name: "REDIS_SENTINEL_PASSWORD", Example: "a-long-random-password", Secret: true, Derived: "none", Doc: "Password at the sentinels."},
 	{Name: "REDIS_DB", Example: "0", Doc: "Database number; 0 on a cluster."},
 	{Name: "REDIS_TLS", Example: "true", Doc: "Use TLS, where no URL says so."},
+	{Name: "REDIS_TLS_SERVER_NAME", Example: "redis.example", Derived: "the host's", Doc: "Name that the server's certificate has to have; for sentinels and clusters that give addresses."},
+	{Name: "REDIS_CA_PATH", Example: "/etc/gateway/redis-ca.pem", Derived: "the system's", Doc: "PEM file of the authorities that the server's certificate may come from."},
+	{Name: "REDIS_CERT_PATH", Example: "/etc/gateway/redis-client.pem", Derived: "none", Doc: "PEM file of this node's own certificate, if Redis asks for one. Read anew for each connection, as is the key."},
+	{Name: "REDIS_KEY_PATH", Example: "/etc/gateway/redis-client.key", Derived: "none", Doc: "PEM file of its key."},
 	{Name: "REDIS_PREFIX", Example: "{teloo}", Doc: "Prefix of every key and channel. One hash tag, so that scripts work on a cluster."},
+	{Name: "REDIS_WAIT_REPLICAS", Example: "1", Doc: "Replicas of Redis that must have an event before a client is sent it, and before an operator's command is answered as done; so that a failover to one of them takes nothing back. 0 to 16; 0: Redis' master alone."},
+	{Name: "REDIS_WAIT_TIMEOUT", Example: "1s", Doc: "How long delivery waits for these replicas, then goes on without, with a warning, until there are enough again. 0s: for as long as it takes. Else 10ms to 10m."},
 
 	{Name: "JWT_ALGORITHM", Group: "Access", Example: "HS256", Doc: "Accepted algorithms, comma-separated: HS, RS, PS or ES with 256, 384 or 512, or EdDSA. A token of another one is refused."},
 	{Name: "JWT_SECRET_KEY", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Secrets of the HS algorithms, comma-separated: a token may be signed with any."},
@@ -85,6 +91,10 @@ var variables = []variable{
 	{Name: "DEAD_MAX_ENTRIES", Example: "100000", Doc: "Dead letters kept at most; the oldest go. 1,000 or more."},
 	{Name: "GRANT_TTL", Example: "720h", Doc: "How long a grant to a solicitud's room lasts after it was last given. 1m or more."},
 	{Name: "DEDUPE_TTL", Example: "10m", Doc: "How long an `event_id` is remembered. 1s to 168h."},
+
+	{Name: "TRACE_ENTRIES", Group: "Tracing", Example: "20000", Doc: "Deliveries, and replays, that a node remembers for `gateway trace`, at about 200 bytes each; 0: none. Up to 10,000,000."},
+	{Name: "OTLP_ENDPOINT", Example: "http://otel-collector:4318", Derived: "no spans", Doc: "OpenTelemetry collector that events' spans are sent to, by OTLP over HTTP. What the exporter reads of `OTEL_EXPORTER_OTLP_HEADERS` and its like applies."},
+	{Name: "OTLP_RATIO", Example: "0.01", Doc: "Share of the events without `traceparent` that are traced, 0 to 1; for the others the sender has decided."},
 
 	{Name: "ADMIN_API_KEY", Group: "Operators", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Key of the admin API below `/admin/`, 32 to 1,024 visible ASCII characters; without one there is none."},
 	{Name: "METRICS_PORT", Example: "9003", Doc: "A port of its own for the admin API, `/metrics`, `/health` and `/stats`, which clients need not reach; 0: the admin API and, for who has its key, `/metrics` are at `PORT`."},
@@ -139,11 +149,18 @@ func lookup(name string) (variable, bool) {
 // ownPrefixes begin names that no other program is likely to read.
 var ownPrefixes = []string{"JWT_", "CORS_", "CLUSTER_", "SUBSCRIBE_"}
 
+// renamed are variables of former versions, with those that took their place.
+var renamed = map[string]string{"DRAIN_TIMEOUT": "DRAIN_WINDOW"}
+
 // strangers warns of variables that look like misspelt ones of ours.
 func strangers(vars map[string]string) []string {
 	var warnings []string
 	for _, name := range sortedKeys(vars) {
 		if _, known := lookup(name); known {
+			continue
+		}
+		if now := renamed[name]; now != "" {
+			warnings = append(warnings, name+" has no effect: it is "+now+" now, over which sending the clients away is spread")
 			continue
 		}
 		if near := nearest(name); near != "" {

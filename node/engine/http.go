@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -162,6 +163,7 @@ func (s *Server) open(r *http.Request, carry func(*Session)) *Session {
 		PingTimeout  int64    `json:"pingTimeout"`
 		MaxPayload   int      `json:"maxPayload"`
 	}{session.id, upgrades, s.cfg.PingInterval.Milliseconds(), s.cfg.PingTimeout.Milliseconds(), s.cfg.MaxPayload})
+	session.queue.out = new(atomic.Uint64)
 	session.queue.push(newFrame(packetOpen, hello), false)
 	if !s.keep(session) {
 		return nil

@@ -14,10 +14,10 @@ import (
 
 // polling is what long-polling adds to a session. It belongs to the session's lock.
 type polling struct {
-	began bool
-	// waiting is the open GET's signal, nil if there is none; posting: a POST is being handled.
+	began   bool
+	posting bool // a POST is being handled
+	// waiting is the open GET's signal, nil if there is none.
 	waiting chan struct{}
-	posting bool
 	// missed counts heartbeats at which something waited and nobody came for it.
 	missed int
 }
@@ -155,10 +155,20 @@ func (s *Session) answer(w http.ResponseWriter, payload []byte) {
 		s.server.count.polled.Add(uint64(len(part)))
 		s.took(len(part))
 	}
-	if err != nil && !errors.Is(err, http.ErrNotSupported) && (payload[0] != packetNoop || !s.Upgraded()) {
+	switch failed := err != nil && !errors.Is(err, http.ErrNotSupported); {
+	case !failed:
+		s.polled()
+	case payload[0] != packetNoop || !s.Upgraded():
 		s.end(reasonFailed, err)
 	}
 	_ = control.SetWriteDeadline(time.Time{}) // the connection serves others after this request
+}
+
+// polled notes that a polling client has been sent an answer.
+func (s *Session) polled() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue.tell()
 }
 
 // took notes that a polling client has been sent n bytes, as fast as it takes them.

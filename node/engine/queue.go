@@ -1,5 +1,7 @@
 package engine
 
+import "sync/atomic"
+
 // keepQueued is the capacity up to which an emptied queue's memory is kept.
 const keepQueued = 16
 
@@ -21,6 +23,10 @@ type queue struct {
 	charged, chargedFrames int
 	// gone counts the frames that have gone; those numbered below lateTo wait before others for a reason that is ours.
 	gone, lateTo int
+	// Frames that overtake others aside, which are pings, added is how many have been added and written how many of them
+	// have gone; out tells the latter to others, also when the session has ended. Nil: nobody asks.
+	added, written uint64
+	out            *atomic.Uint64
 	// mark, if not 0, is to be told when the frames numbered below markedTo have gone.
 	mark     int64
 	markedTo int
@@ -29,6 +35,7 @@ type queue struct {
 type queued struct {
 	frame   []byte
 	charged bool
+	aside   bool // it overtook others, and is not numbered
 }
 
 func (q *queue) len() int { return len(q.items) - q.head }
@@ -38,6 +45,7 @@ func (q *queue) empty() bool { return q.len() == 0 }
 func (q *queue) push(frame []byte, charged bool) {
 	q.items = append(q.items, queued{frame: frame, charged: charged})
 	q.bytes += len(frame)
+	q.added++
 	if charged {
 		q.charged += len(frame)
 		q.chargedFrames++
@@ -56,13 +64,11 @@ func (q *queue) pushLate(frame []byte) {
 // pushNext adds a frame that overtakes all but those on their way, and the first, which may open the session.
 func (q *queue) pushNext(frame []byte) {
 	q.push(frame, false)
-	at := max(1, q.claimed)
-	if at >= q.len() {
-		return
-	}
+	q.added--
+	at := min(max(1, q.claimed), q.len()-1)
 	items := q.items[q.head+at:]
 	copy(items[1:], items)
-	items[0] = queued{frame: frame}
+	items[0] = queued{frame: frame, aside: true}
 	if q.lateTo > q.gone+at {
 		q.lateTo++
 	}
@@ -132,7 +138,15 @@ func (q *queue) taken(n int) (frames int) {
 		q.pop()
 		frames++
 	}
+	q.tell()
 	return frames
+}
+
+// tell lets others know how much has gone.
+func (q *queue) tell() {
+	if q.out != nil {
+		q.out.Store(q.written)
+	}
 }
 
 // pop forgets the first frame.
@@ -142,6 +156,9 @@ func (q *queue) pop() {
 	if it.charged {
 		q.charged -= len(it.frame)
 		q.chargedFrames--
+	}
+	if !it.aside {
+		q.written++
 	}
 	*it = queued{}
 	q.head++
@@ -161,5 +178,5 @@ func (q *queue) pop() {
 	}
 }
 
-// drop forgets everything.
-func (q *queue) drop() { *q = queue{} }
+// drop forgets everything that waits.
+func (q *queue) drop() { *q = queue{added: q.added, written: q.written, out: q.out} }

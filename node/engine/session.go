@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +48,24 @@ const (
 
 // Session is the connection of one client, whatever carries it. Its methods are safe for concurrent use; none blocks.
 type Session struct {
+	// What a message for many touches stands first, so that it is together in memory, and the whole fills cache lines, so
+	// that it begins with one.
+
+	state atomic.Uint32
+	// trusted: messages may be as large as Config.MaxPayload.
+	trusted atomic.Bool
+	// unannounced: nothing goes out yet. mu.
+	unannounced bool
+	// broken: nothing can be sent, and what was received is being read. mu.
+	broken bool
+	// hangup: the client has closed and is let go once what waits has been sent. mu.
+	hangup bool
+
+	mu sync.Mutex
+	// ws carries the session if it is not nil, else polling does. mu.
+	ws    *conn
+	queue queue // mu
+
 	emitter
 
 	id     string
@@ -54,41 +73,27 @@ type Session struct {
 	remote string
 	alarm  alarm // the server's wheel
 
-	state atomic.Uint32
-	// trusted: messages may be as large as Config.MaxPayload.
-	trusted atomic.Bool
-
 	// received is held while listeners are told of what the client sent, and of the end.
 	received sync.Mutex
 
-	mu    sync.Mutex
-	queue queue // mu
-
-	// ws carries the session if it is not nil, else polling does. mu.
-	ws   *conn
 	poll polling // mu
 	// next is the connection that a polling client is changing to, probed that it has been answered there. mu.
 	next   *conn
 	probed bool
-
-	// unannounced: nothing goes out yet. mu.
-	unannounced bool
 	// pinged says that the client owes an answer. mu.
 	pinged bool
-	// held, if not nil, makes what the client sends wait until it is closed. mu.
-	held chan struct{}
 	// settling: what the client sends waits until its earlier messages have been handled, of which unsettled, of
 	// unsettledBytes, may not have been. mu.
 	settling                  bool
 	unsettled, unsettledBytes int
+	// held, if not nil, makes what the client sends wait until it is closed. mu.
+	held chan struct{}
 	// takenSlowly counts bytes that a client took that does not take all at once, since the last heartbeat. mu.
 	takenSlowly int
-	// broken: nothing can be sent, and what was received is being read. mu.
-	broken bool
-	// hangup: the client has closed and is let go once what waits has been sent. mu.
-	hangup bool
 	// closing is why an orderly close was begun. mu.
 	closing string
+	// why is why the session has ended, in a word. mu.
+	why     string
 	grace   *time.Timer // mu: ends an orderly close
 	upgrade *time.Timer // mu: ends a change of transport
 	closers []func(func())
@@ -205,15 +210,21 @@ func (s *Session) Write(data io.Reader, _ *packet.Options, sent engine.SendCallb
 // it; both count against 64 times those. It reports false if the message was dropped: the session is not open, or a
 // volatile one cannot be sent now.
 func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
+	return s.WriteNumbered(frames, volatile, uncharged) > 0
+}
+
+// WriteNumbered is WriteFrames that returns the number of the message's last frame, which has gone out when the session's
+// Written has come to it; 0 if the message was dropped.
+func (s *Session) WriteNumbered(frames [][]byte, volatile, uncharged bool) (number uint64) {
 	s.mu.Lock()
 	if s.state.Load() != stateOpen || s.broken {
 		s.mu.Unlock()
-		return false
+		return 0
 	}
 	if volatile && !s.takesNow() {
 		s.mu.Unlock()
 		s.server.count.volatileDropped.Add(1)
-		return false
+		return 0
 	}
 	for _, frame := range frames {
 		switch {
@@ -224,6 +235,7 @@ func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 			s.queue.pushLive(frame)
 		}
 	}
+	number = s.queue.added
 	slow := s.isSlow()
 	help := !slow && s.wakeOrHelp()
 	s.mu.Unlock()
@@ -233,7 +245,28 @@ func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 	case help:
 		s.server.help(s)
 	}
-	return true
+	return number
+}
+
+// Written counts the frames that the kernel has taken, pings aside. The counter outlives the session.
+func (s *Session) Written() *atomic.Uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.out
+}
+
+// Added is how many frames were to be written up to now.
+func (s *Session) Added() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.added
+}
+
+// Why says in a word why the session has ended; "" if it has not.
+func (s *Session) Why() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.why
 }
 
 // wakeOrHelp sees to it that what was queued is sent: by the writers, or if it reports true by the caller, who then calls
@@ -324,6 +357,11 @@ func (s *Session) end(reason string, err error) {
 		}
 	}
 	conns := [2]*conn{s.ws, s.next}
+	counted := reason
+	if errors.Is(err, ErrSlowConsumer) {
+		counted = reasonSlow
+	}
+	s.why = strings.ReplaceAll(counted, " ", "_")
 	// What the kernel holds for a client that takes nothing is dropped.
 	order := err == nil && (s.ws == nil || !s.ws.blocked)
 	closers := s.closers
@@ -338,10 +376,6 @@ func (s *Session) end(reason string, err error) {
 		}
 	}
 	s.server.wheel.cancel(&s.alarm)
-	counted := reason
-	if errors.Is(err, ErrSlowConsumer) {
-		counted = reasonSlow
-	}
 	s.server.forget(s, counted)
 	go s.announceEnd(closers, reason, err)
 }

@@ -225,7 +225,8 @@ func (e *Edge) addresses(ctx context.Context) []Finding {
 		if err != nil {
 			return unknown(err)
 		}
-		p.close(ctx)
+		// Only at the end: a proxy that takes turns would send each handshake to the same node, and each close to another.
+		defer p.close(ctx)
 		nodes[nodeOf(p.open.SID)] = true
 		switch {
 		case p.cookie != "":

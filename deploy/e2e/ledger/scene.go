@@ -138,13 +138,14 @@ func (s *scene) begin(ctx context.Context, dir string, seed uint64) error {
 	} else {
 		s.cluster, err = startCluster(ctx, clusterPlan{
 			dir: dir, binary: s.set.gateway, haproxy: s.set.haproxy, nodes: s.set.nodes, people: s.world.people,
-			relay: s.about.relay, logDelay: s.about.logDelay, env: s.about.env,
+			relay: s.about.relay, logDelay: s.about.logDelay, redis: s.about.redis, env: s.about.environment(),
 		})
 	}
 	if err != nil {
 		return err
 	}
 	s.writer = newWriter(s.redis.direct, s.world, seed)
+	s.writer.wait = s.about.wait
 	if err := s.grant(ctx); err != nil {
 		return err
 	}
