@@ -138,8 +138,7 @@ func runDevNode(ctx context.Context, cfg Config, listener net.Listener, demo *de
 		return errors.Join(err, listener.Close())
 	}
 	sources, web := p.sources(), cfg.apiConfig()
-	sources.Demo = api.Demo{Token: demo.token, Publish: demo.publish}
-	web.Dev = true
+	demo.show(&sources, &web)
 	return p.run(ctx, doors{clients: listener}, sources, web)
 }
 
