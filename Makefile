@@ -5,15 +5,15 @@ LINT_VERSION := v2.15.0
 LINT := $(shell go env GOPATH)/bin/golangci-lint-$(LINT_VERSION)
 VULN_VERSION := v1.9.0
 VULN := $(shell go env GOPATH)/bin/govulncheck-$(VULN_VERSION)
-HELM_VERSIONS := v4.3.1 v3.22.0
-HELMS := $(HELM_VERSIONS:%=$(shell go env GOPATH)/bin/helm-%)
+HELM4 := $(shell go env GOPATH)/bin/helm-v4.3.1
+HELM3 := $(shell go env GOPATH)/bin/helm-v3.22.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GO_FILES := $(shell find . -name '*.go' -not -path './node_modules/*' -o -name '*.lua' -not -path './node_modules/*')
 WEB_FILES := $(shell find api/web -type f -not -path '*/node_modules/*' -not -path '*/dist/*')
 FUZZTIME ?= 20s
 BENCHTIME ?= 2s
 
-.PHONY: help run build web image test install helm lint vulncheck unit e2e conformance soak chaos chaos-short compose-e2e k8s-e2e hostile bench microbench fuzz clean
+.PHONY: help run build web image test install chart lint vulncheck unit e2e conformance soak chaos chaos-short compose-e2e k8s-e2e hostile bench microbench fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,12 +49,13 @@ $(VULN):
 	GOBIN=$(dir $(VULN)).govulncheck go install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
 	mv $(dir $(VULN)).govulncheck/govulncheck $@
 
-helm: $(HELMS) ## the Helm versions that the chart is tested with
+chart: $(HELM4) $(HELM3) ## the chart's tests with Helm 4 and 3; `make test` has them with 4
+	HELM="$^" go test -count=1 ./charts
 
 # Helm 3 takes the Kubernetes version that it assumes without a cluster from its linker.
 HELM_STAMP = -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=33
 
-$(HELMS):
+$(HELM4) $(HELM3):
 	@echo "helm: building $(notdir $@), once per machine"
 	CGO_ENABLED=0 GOBIN=$(dir $@).$(notdir $@) go install -ldflags '-s -w $(HELM_STAMP)' helm.sh/helm/$(firstword $(subst ., ,$(patsubst helm-%,%,$(notdir $@))))/cmd/helm@$(patsubst helm-%,%,$(notdir $@))
 	mv $(dir $@).$(notdir $@)/helm $@
@@ -65,10 +66,10 @@ lint: $(LINT) vulncheck ## golangci-lint, with the import rules between the pack
 vulncheck: $(VULN) ## known vulnerabilities in what the program calls
 	@.ci/vulncheck $(VULN)
 
-unit: $(HELMS) ## unit and integration tests with the race detector; coverage of the packages that the promises rest on
+unit: $(HELM4) ## unit and integration tests with the race detector; coverage of the packages that the promises rest on
 	@mkdir -p coverage
 	cd deploy/e2e && npm ci --no-audit --no-fund
-	HELM="$(HELMS)" go test -race -timeout 15m -coverprofile coverage/unit.out ./...
+	HELM="$(HELM4)" go test -race -timeout 15m -coverprofile coverage/unit.out ./...
 	@.ci/coverage 85 coverage/unit.out streams presence adapter node node/engine node/limits
 
 e2e: build ## real nodes, Redis, HAProxy, official Socket.IO clients and a browser

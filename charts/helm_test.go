@@ -17,7 +17,7 @@ import (
 
 const release, namespace = "rt", "teloo"
 
-var errNoHelm = errors.New("no helm is here: `make helm` builds it, once per machine")
+var errNoHelm = errors.New("no helm is here: `make chart` builds it, once per machine")
 
 // helms are the programs to test with.
 var helms []string
