@@ -169,7 +169,7 @@ func TestRunbook(t *testing.T) {
 func TestPromtool(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
-		t.Skip("promtool is not here; .ci/install installs it")
+		t.Fatal("promtool is not here; .ci/install installs it")
 	}
 	run := func(args ...string) {
 		t.Helper()
