@@ -257,6 +257,6 @@ func (c *Cluster) guard(what string, fn func()) {
 // warnf logs a warning of a kind at most every few seconds.
 func (c *Cluster) warnf(kind, msg string, args ...any) {
 	if skipped, ok := c.warn.allow(kind); ok {
-		c.log.Warn(msg, append(args, "suppressed", skipped)...)
+		c.log.Warn(msg, append(args, "suppressed", skipped)...) //nolint:sloglint // the callers' messages are constant
 	}
 }

@@ -257,31 +257,6 @@ func (a *nspAdapter) ServerSideEmit(packet []any) error {
 	return a.askServers(ctx, members, data, ack)
 }
 
-func (a *nspAdapter) askServers(ctx context.Context, members []string, data map[string]any, ack socket.Ack) error {
-	var mu sync.Mutex
-	answers := make([]any, 0, len(members))
-	id := newRequestID()
-	q := &request{each: func(m message) {
-		mu.Lock()
-		defer mu.Unlock()
-		answers = append(answers, m.data["packet"])
-	}}
-	a.c.peers.begin(id, members, q)
-	if err := a.c.peers.ask(ctx, a.message(typeServerSideEmit, id, data)); err != nil {
-		a.c.peers.end(id)
-		return err
-	}
-	limit := remaining(ctx)
-	a.c.tasks.spawn(func() {
-		err := a.c.peers.wait(id, q, limit)
-		mu.Lock()
-		all := slices.Clone(answers)
-		mu.Unlock()
-		a.c.guard("acknowledgement", func() { ack(all, err) })
-	})
-	return nil
-}
-
 // answerServerSideEmit hands an event to the application. One that asks for an answer and has no listener here is
 // answered with null, since the asker counts servers: without it, whoever asks a cluster in which only some listen would
 // always time out.

@@ -393,3 +393,39 @@ func TestARequestTakesNoLongerThanItsTimeoutInAll(t *testing.T) {
 	require.ErrorIs(t, err, ErrRequestTimeout)
 	require.Less(t, time.Since(begin), 6*time.Second)
 }
+
+// TestAskReturnsWhatCame: a node that does not answer costs the asker his patience, and not the others' answers.
+func TestAskReturnsWhatCame(t *testing.T) {
+	server := redistest.Start(t)
+	nodes := startCluster(t, server.Addr(), 3)
+	for i, n := range nodes {
+		_ = n.io.On("question", func(args ...any) {
+			args[len(args)-1].(socket.Ack)([]any{[]byte{byte(i)}}, nil)
+		})
+	}
+	ask := func(ctx context.Context) ([]any, error) {
+		return nodes[0].cluster.adapterOf("/").Ask(ctx, []any{"question"})
+	}
+	answers, err := ask(t.Context())
+	require.NoError(t, err)
+	require.ElementsMatch(t, []any{[]byte{1}, []byte{2}}, answers)
+
+	ghost(t, server.Client())
+	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	answers, err = ask(short)
+	require.ErrorIs(t, err, ErrRequestTimeout)
+	require.ElementsMatch(t, []any{[]byte{1}, []byte{2}}, answers)
+	require.Zero(t, nodes[0].cluster.peers.pending())
+
+	_, err = nodes[0].cluster.adapterOf("/").Ask(t.Context(), nil)
+	require.ErrorIs(t, err, errNoEvent)
+	end, err := nodes[0].cluster.LogEnd(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, end+"-", "-")
+	server.Kill()
+	_, err = ask(t.Context())
+	require.Error(t, err)
+	_, err = nodes[0].cluster.LogEnd(t.Context())
+	require.Error(t, err)
+}

@@ -1,12 +1,11 @@
 // Package admin serves the operators' HTTP API below /admin/: publish an event, list and disconnect a user's sockets,
-// revoke, grant, withdraw, drain, look into dead letters, trace an event. It owns who may ask, the form of requests and answers, the OpenAPI document that
+// revoke, grant, withdraw, drain, look into dead letters, trace an event, change the log level. It owns who may ask, the form of requests and answers, the OpenAPI document that
 // describes them and the line in the log that each change leaves. It never talks to Redis or sockets itself: what it is
 // given does. Neither the key nor what is reported in errors ever reaches a client, and the key never a log.
 package admin
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -79,6 +78,8 @@ type Deps struct {
 	Drainer   Drainer
 	Tracer    Tracer
 	Dead      DeadLetters
+	// LogLevels is asked about /admin/log-level. Nil: there is no such path.
+	LogLevels LogLevels
 	// ClientAddr says who asks, behind trusted proxies too. Nil: the connection's peer. All whom it has no address for
 	// (the invalid Addr) count as one.
 	ClientAddr func(*http.Request) netip.Addr
@@ -125,11 +126,10 @@ func peer(r *http.Request) netip.Addr {
 }
 
 type server struct {
-	cfg      Config
-	deps     Deps
-	key      [sha256.Size]byte // the key's hash
-	failures *failures
-	log      *slog.Logger
+	cfg  Config
+	deps Deps
+	key  *api.KeyCheck
+	log  *slog.Logger
 }
 
 // New returns the handler of all paths below /admin/, which it expects unshortened. Fields of cfg left at zero take
@@ -140,9 +140,6 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 		return nil, err
 	}
 	deps = deps.withDefaults()
-	s := &server{
-		cfg: cfg, deps: deps, key: sha256.Sum256([]byte(cfg.Key)), log: deps.Log,
-		failures: newFailures(cfg.MaxFailures, cfg.MaxAddresses),
-	}
+	s := &server{cfg: cfg, deps: deps, key: api.NewKeyCheck(cfg.Key, cfg.MaxFailures, cfg.MaxAddresses), log: deps.Log}
 	return api.Guard(s.authenticated(s.mux()), s.cfg.MaxBody, s.fail), nil
 }

@@ -137,7 +137,7 @@ func newBench(t *testing.T) *bench {
 	g := &gateway{}
 	b := &bench{t: t, gateway: g, cfg: Config{Key: goodKey, Node: "gateway-1"}}
 	b.deps = Deps{
-		Publisher: g, Sockets: g, Revoker: g, Granter: g, Drainer: g, Tracer: g, Dead: g,
+		Publisher: g, Sockets: g, Revoker: g, Granter: g, Drainer: g, Tracer: g, Dead: g, LogLevels: g,
 		Log: slog.New(slog.NewTextHandler(&b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	t.Cleanup(func() {
@@ -290,68 +290,6 @@ func TestWrongKeysAreLimitedByAddress(t *testing.T) {
 	require.Len(t, b.called(), 1)
 	require.Equal(t, 3, strings.Count(b.logs.String(), "admin key refused"), "the log is limited as well")
 	require.WithinDuration(t, now, time.Now(), 15*time.Second, "the bucket has not filled meanwhile")
-}
-
-func TestFailuresWearOff(t *testing.T) {
-	f := newFailures(6, 16)
-	now := time.Unix(1e9, 0)
-	f.now = func() time.Time { return now }
-	addr := netip.MustParseAddr("192.0.2.1")
-	for range 6 {
-		require.Zero(t, f.try(addr, false))
-	}
-	require.Equal(t, 10*time.Second, f.try(addr, true))
-	now = now.Add(9 * time.Second)
-	require.InDelta(t, float64(time.Second), float64(f.try(addr, true)), float64(time.Millisecond))
-	now = now.Add(time.Second + time.Millisecond)
-	require.Zero(t, f.try(addr, true))
-	require.Zero(t, f.try(addr, true), "a right key costs nothing")
-	require.Zero(t, f.try(addr, false))
-	require.NotZero(t, f.try(addr, false))
-}
-
-func TestFailuresRememberABoundedNumberOfNetworks(t *testing.T) {
-	f := newFailures(1, 16)
-	for range 3 {
-		require.Zero(t, f.try(netip.MustParseAddr("192.0.2.9"), true))
-	}
-	require.Zero(t, f.seen.Len(), "a right key is nothing to remember")
-	for i := range 1000 {
-		require.Zero(t, f.try(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), false))
-		require.Zero(t, f.try(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), true))
-	}
-	require.Equal(t, 16, f.seen.Len())
-
-	for _, same := range [][2]string{
-		{"2001:db8::1", "2001:db8::ffff:0:0:1"}, {"::ffff:192.0.2.1", "192.0.2.1"}, {"fe80::1%eth0", "fe80::2%eth1"},
-	} {
-		require.Zero(t, f.try(netip.MustParseAddr(same[0]), false))
-		require.NotZero(t, f.try(netip.MustParseAddr(same[1]), true), same)
-	}
-	require.Zero(t, f.try(netip.MustParseAddr("2001:db8:0:1::1"), true))
-	require.Zero(t, f.try(netip.Addr{}, false))
-	require.NotZero(t, f.try(netip.Addr{}, true), "those without an address count as one")
-}
-
-// TestFailuresAtOnce: as many guesses as are allowed, however many come at the same time.
-func TestFailuresAtOnce(t *testing.T) {
-	f := newFailures(5, 16)
-	now := time.Now()
-	f.now = func() time.Time { return now }
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	counted := 0
-	for range 100 {
-		wg.Go(func() {
-			if f.try(netip.MustParseAddr("192.0.2.1"), false) == 0 {
-				mu.Lock()
-				counted++
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	require.Equal(t, 5, counted)
 }
 
 func TestClientAddrDecidesWhoCounts(t *testing.T) {

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"crypto/sha256"
 	"errors"
 	"net/http"
 
@@ -20,9 +19,6 @@ func Keyed(cfg Config, deps Deps, next http.Handler) (http.Handler, error) {
 		return nil, errors.New("admin: no handler")
 	}
 	deps = deps.withDefaults()
-	s := &server{
-		cfg: cfg, deps: deps, key: sha256.Sum256([]byte(cfg.Key)), log: deps.Log,
-		failures: newFailures(cfg.MaxFailures, cfg.MaxAddresses),
-	}
+	s := &server{cfg: cfg, deps: deps, key: api.NewKeyCheck(cfg.Key, cfg.MaxFailures, cfg.MaxAddresses), log: deps.Log}
 	return api.Guard(s.authenticated(next), s.cfg.MaxBody, s.fail), nil
 }

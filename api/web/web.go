@@ -1,4 +1,5 @@
-// Package web holds the built demo page. It owns the embedded files and serves nothing by itself.
+// Package web holds the built pages, the demo and the operators'. It owns the embedded files and serves nothing by
+// itself.
 package web
 
 import (
@@ -9,9 +10,12 @@ import (
 //go:embed all:dist
 var files embed.FS
 
-// Dist is the build's output: index.html and assets/. It has no index.html in a binary that was built before the page
-// was (see Makefile, target web).
-var Dist = sub(files, "dist")
+// Dist is the demo page and Dashboard the operators', each an index.html and assets/. They have no index.html in a binary
+// that was built before the pages were (see Makefile, target web).
+var (
+	Dist      = sub(files, "dist")
+	Dashboard = sub(files, "dist/dashboard")
+)
 
 func sub(from fs.FS, dir string) fs.FS {
 	dist, err := fs.Sub(from, dir)

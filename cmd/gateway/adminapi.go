@@ -40,6 +40,7 @@ func (p *parts) adminAPI() (http.Handler, error) {
 	return admin.New(p.cfg.adminConfig(), admin.Deps{
 		Publisher: o, Sockets: o, Revoker: o, Granter: o, Drainer: o, Tracer: p.whereabouts(),
 		Dead:       deadLetters{streams.NewDeadLetters(p.commands, p.cfg.RedisPrefix)},
+		LogLevels:  p.logLevels(),
 		ClientAddr: func(r *http.Request) netip.Addr { return limits.ClientAddr(r, proxies) },
 		Log:        p.base,
 	})
@@ -167,6 +168,9 @@ func (p *parts) turnAway() {
 	p.stopping.Store(true)
 	if p.gossip != nil {
 		p.gossip.SetDraining(true)
+	}
+	if p.page != nil {
+		p.page.leave()
 	}
 }
 

@@ -40,7 +40,7 @@ func (d *devCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return fmt.Errorf("--port: %w", err)
 	}
-	store, err := startDevRedis(ctx, d.Redis, log)
+	store, err := startDevRedis(ctx, d.Redis, ofGateway(log))
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -53,8 +53,9 @@ func (d *devCmd) Run(ctx context.Context, a *app) error {
 
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return d.runNodes(ctx, cfg, listener, demo, log) })
+	tasks.Go(func() error { return a.level.run(ctx, ofGateway(log)) }) // one for all nodes, which share the log
 	if d.Every > 0 {
-		tasks.Go(func() error { return newFlow(demo.publisher, d.Every, log).Run(ctx) })
+		tasks.Go(func() error { return newFlow(demo.publisher, d.Every, ofGateway(log)).Run(ctx) })
 	}
 	return tasks.Wait()
 }
@@ -84,6 +85,8 @@ func (d *devCmd) config() Config {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
 	cfg.JWTSecretKey = "dev-" + secretText(secret)
+	_, _ = rand.Read(secret)
+	cfg.AdminAPIKey = "dev-" + secretText(secret)
 	cfg.DrainWindow, cfg.ShutdownTimeout = time.Second, 8*time.Second
 	cfg.AdvertiseAddr = net.JoinHostPort(devHost, strconv.Itoa(d.Port))
 	cfg.ClusterBind, cfg.ClusterSeeds = "", nil
@@ -109,7 +112,7 @@ func (d *devCmd) runNodes(ctx context.Context, cfg Config, listener net.Listener
 		node.AdvertiseAddr = addrs[i]
 		nodes.Go(func() error { return runDevNode(ctx, node, inner[i], demo, log.With("node", node.NodeName)) })
 	}
-	proxy := newWebServer(newStickyProxy(addrs), log)
+	proxy := newWebServer(newStickyProxy(addrs), ofGateway(log))
 	nodes.Go(func() error { return serveHTTP(ctx, proxy, listener) })
 	return nodes.Wait()
 }
@@ -135,8 +138,7 @@ func runDevNode(ctx context.Context, cfg Config, listener net.Listener, demo *de
 		return errors.Join(err, listener.Close())
 	}
 	sources, web := p.sources(), cfg.apiConfig()
-	sources.Demo = api.Demo{Token: demo.token, Publish: demo.publish}
-	web.Dev = true
+	demo.show(&sources, &web)
 	return p.run(ctx, doors{clients: listener}, sources, web)
 }
 
@@ -151,7 +153,7 @@ func (d *devCmd) greet(a *app, address string, store *devRedis, demo *demo) {
 		}
 		fmt.Fprintf(a.stdout, "  %-8s %s\n", who.role, token)
 	}
-	fmt.Fprintln(a.stdout, "\n  Ctrl-C ends it.")
+	fmt.Fprintf(a.stdout, "\n  Operators' page  http://%s/dashboard\n  its key          %s\n\n  Ctrl-C ends it.\n", address, string(demo.cfg.AdminAPIKey))
 }
 
 // demo makes tokens and publishes events for the demo page.

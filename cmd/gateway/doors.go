@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/teloo/realtime-gateway/api"
+	"github.com/teloo/realtime-gateway/api/dashboard"
 )
 
 // doors are a node's open ports.
@@ -62,6 +63,9 @@ func (p *parts) webServers(d doors, sources api.Sources, cfg api.Config) ([]webS
 	if err != nil {
 		return nil, err
 	}
+	if p.page, err = p.operatorsPage(); err != nil {
+		return nil, err
+	}
 	figures := api.New(cfg, sources, p.base)
 	public := http.NewServeMux()
 	public.Handle(p.cfg.nodeConfig().Path, p.node.Handler())
@@ -73,6 +77,10 @@ func (p *parts) webServers(d doors, sources api.Sources, cfg api.Config) ([]webS
 	}
 	if operators != nil {
 		private.Handle("/admin/", operators)
+	}
+	if p.page != nil {
+		private.Handle(dashboard.Path, p.page.handler)
+		private.Handle(dashboard.Path+"/", p.page.handler)
 	}
 	observed, err := p.metricsHandler(d.operators != nil)
 	if err != nil {

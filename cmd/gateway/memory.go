@@ -67,6 +67,7 @@ func (p *parts) runChores(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return p.releaseMemory(ctx) })
 	all.Go(func() error { return p.runDrain(ctx) })
+	all.Go(func() error { return p.page.run(ctx) })
 	all.Go(func() error { return p.runCanary(ctx) })
 	all.Go(func() error { return p.runSampler(ctx) })
 	if p.level != nil {

@@ -61,6 +61,8 @@ type parts struct {
 	tracer    *tracing.Tracer // nil: no spans
 	observed  *instruments    // nil: METRICS=false
 	level     *logLevel       // nil: it cannot be changed
+
+	page *operatorsPage // nil: without a key there is none
 }
 
 // build makes the parts of a node and starts none. The caller closes the result.
@@ -68,7 +70,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 	began := time.Now()
 	identity := cfg.identity(began)
 	p := &parts{
-		cfg: cfg, identity: identity, began: began, base: log, log: log.With("component", "gateway"),
+		cfg: cfg, identity: identity, began: began, base: log, log: ofGateway(log),
 		commands: cfg.newRedis(false), events: cfg.newRedis(true), entries: cfg.newRedis(true),
 		router: node.NewRouter(cfg.JWTRoles), drain: make(chan struct{}, 1),
 	}
@@ -206,6 +208,7 @@ func (p *parts) relay(ev streams.Event) (streams.Relay, error) {
 	if err != nil {
 		return streams.Relay{}, err
 	}
+	p.page.routed(ev.Name)
 	entry, err := adapter.EncodeBroadcast(p.identity, adapter.Broadcast{
 		Nsp: namespace, Rooms: rooms, Event: ev.Name, Args: []json.RawMessage{ev.Data},
 		EventID: ev.EventID, OccurredAt: ev.OccurredAt, ReplayedFrom: ev.ReplayedFrom, TraceParent: cmp.Or(journey.Commit(), ev.TraceParent),

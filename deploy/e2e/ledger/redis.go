@@ -26,6 +26,7 @@ type redisServer struct {
 	process *process
 	direct  redis.UniversalClient // the harness's own way, past the proxies
 	many    *redisMany            // nil: this is a single server; else all of it, and there are neither process nor proxies
+	since   string                // where this run's log begins, as XRANGE takes it; "": at its beginning
 	proxies []*toxiproxy.Proxy
 	delays  []*logDelay // behind the proxies; nil: none were asked for
 }
