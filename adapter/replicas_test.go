@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/teloo/realtime-gateway/deploy/redistest"
@@ -108,10 +109,14 @@ func TestAFailoverTakesNothingBack(t *testing.T) {
 		cfg.WaitReplicas = wait
 		n := startNode(t, master.Addr(), cfg, proxy.through())
 		c := n.connect("r")
-		l := logger{t, master.Client()}
+		l := logger{t, redis.NewClient(&redis.Options{Addr: master.Addr(), MaxRetries: -1, PoolSize: 1})}
+		defer func() { _ = l.c.Close() }()
 		l.add("*", "one", "5-1")
 		c.expect(events("one")...)
 
+		have, err := l.c.Wait(t.Context(), 1, patience).Result()
+		require.NoError(t, err)
+		require.Equal(t, int64(1), have)
 		link.setCut(true)
 		l.add("*", "lost", "5-2")
 		if wait == 0 {
