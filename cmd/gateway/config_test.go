@@ -373,14 +373,15 @@ func TestEnvFileFaults(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for environ, want := range map[string]string{
-		"JWT_ALGORITHMS=HS256":                         "JWT_ALGORITHMS is not a variable of this program; is JWT_ALGORITHM meant?",
-		"DRAIN_TIMEOUT=10s":                            "DRAIN_TIMEOUT has no effect: it is DRAIN_WINDOW now, over which sending the clients away is spread",
-		"CORS_ORIGIN=*":                                "CORS_ORIGIN is not a variable of this program; is CORS_ORIGINS meant?",
-		"REDIS_PASS=x":                                 "REDIS_PASS is not a variable of this program; is REDIS_PASSWORD meant?",
-		"JTW_SECRET_KEY=x":                             "JTW_SECRET_KEY is not a variable of this program; is JWT_SECRET_KEY meant?",
-		"WS_MAX_CONNECTION=1":                          "WS_MAX_CONNECTION is not a variable of this program; is WS_MAX_CONNECTIONS meant?",
-		"JWT_EXPIRES=1":                                "JWT_EXPIRES is not a variable of this program; it has no effect",
-		"EVENT_BURST=255":                              "EVENT_BURST is below MAX_ROOMS_PER_SOCKET: a page that subscribes to so many at once is refused some",
+		"JWT_ALGORITHMS=HS256": "JWT_ALGORITHMS is not a variable of this program; is JWT_ALGORITHM meant?",
+		"DRAIN_TIMEOUT=10s":    "DRAIN_TIMEOUT has no effect: it is DRAIN_WINDOW now, over which sending the clients away is spread",
+		"CORS_ORIGIN=*":        "CORS_ORIGIN is not a variable of this program; is CORS_ORIGINS meant?",
+		"REDIS_PASS=x":         "REDIS_PASS is not a variable of this program; is REDIS_PASSWORD meant?",
+		"JTW_SECRET_KEY=x":     "JTW_SECRET_KEY is not a variable of this program; is JWT_SECRET_KEY meant?",
+		"WS_MAX_CONNECTION=1":  "WS_MAX_CONNECTION is not a variable of this program; is WS_MAX_CONNECTIONS meant?",
+		"JWT_EXPIRES=1":        "JWT_EXPIRES is not a variable of this program; it has no effect",
+		"EVENT_BURST=255":      "EVENT_BURST is below MAX_ROOMS_PER_SOCKET: a page that subscribes to so many at once is refused some",
+
 		"TRUSTED_PROXIES=loopback HANDSHAKE_RATE=0":    "TRUSTED_PROXIES has no effect: HANDSHAKE_RATE is 0",
 		"REDIS_URL=redis://h REDIS_HOST=i":             "REDIS_URL is used; REDIS_HOST and REDIS_PORT have no effect",
 		"JWT_PUBLIC_KEY_PATH=/x":                       "JWT_PUBLIC_KEY_PATH and JWT_JWKS_URL have no effect: JWT_ALGORITHM names HS algorithms only",
