@@ -62,6 +62,7 @@ type Cluster struct {
 
 	started    atomic.Bool
 	reading    atomic.Bool // the reader has a position and its last read succeeded
+	heldBack   atomic.Bool // what the reader has read waits for Redis' replicas
 	subscribed atomic.Bool
 	conns      connections   // of the blocking client
 	stopped    chan struct{} // closed when Run stops

@@ -83,7 +83,8 @@ func (r *replicas) step() time.Duration {
 }
 
 // passed returns nil if what was read may be delivered, and else why it may not.
-func (r *replicas) passed(began time.Time, a answer) error {
+func (r *replicas) passed(began time.Time, a answer) (err error) {
+	defer func() { r.c.heldBack.Store(errors.Is(err, errHeldBack)) }()
 	if a.info != nil {
 		r.look(a.info)
 		return nil
