@@ -185,6 +185,8 @@ func answerable(err error) error {
 		return fmt.Errorf("%w: %w", admin.ErrInvalid, err)
 	case errors.Is(err, streams.ErrNoLetter):
 		return fmt.Errorf("%w: %w", admin.ErrNoLetter, err)
+	case errors.Is(err, streams.ErrNotReplicated), errors.Is(err, errNotReplicated):
+		return fmt.Errorf("%w: %w", admin.ErrNotReplicated, err)
 	case errors.As(err, &refused):
 		return fmt.Errorf("%w: %w", admin.ErrUnavailable, err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -12,12 +13,14 @@ import (
 // errNotDevelopment refuses what gives tokens to anybody, or makes events up, outside of development.
 var errNotDevelopment = errors.New("ENVIRONMENT: is not development, and a demonstration gives tokens to anybody who asks")
 
-// openDemo is the demo page of a node that serves a real Redis.
-func openDemo(cfg Config) (*demo, error) {
+// openDemo is the demo page of a node that serves a real Redis. Development is the default, so the node that shows it
+// listens on loopback only, unless HOST says otherwise: a request's Host is whatever its sender likes.
+func openDemo(cfg *Config) (*demo, error) {
 	if cfg.Environment != envDevelopment {
 		return nil, errNotDevelopment
 	}
-	return newDemo(cfg), nil
+	cfg.Host = cmp.Or(cfg.Host, "127.0.0.1")
+	return newDemo(*cfg), nil
 }
 
 // show adds the page to what a node serves.

@@ -22,6 +22,16 @@ func TestADemonstrationIsForDevelopmentOnly(t *testing.T) {
 	}
 }
 
+func TestADemonstrationIsOnLoopbackUnlessHostIsSet(t *testing.T) {
+	for host, want := range map[string]string{"": "127.0.0.1", "0.0.0.0": "0.0.0.0"} {
+		cfg := Config{Environment: envDevelopment, RedisMode: redisSingle, RedisHost: "127.0.0.1", RedisPort: 1, Host: host}
+		page, err := openDemo(&cfg)
+		require.NoError(t, err)
+		page.close()
+		require.Equal(t, want, cfg.Host)
+	}
+}
+
 func TestFlowWritesToTheConfiguredRedis(t *testing.T) {
 	server := redistest.Start(t)
 	client := redis.NewClient(&redis.Options{Addr: server.Addr()})

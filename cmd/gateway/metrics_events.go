@@ -41,6 +41,14 @@ var canaryMetrics = []row{
 		Values: ofCanary(func(s canary.Stats) float64 { return float64(s.LastHeard.UnixMilli()) / 1000 }),
 	},
 	{
+		Name: "teloo_canary_interval_seconds", Kind: metrics.Gauge, Help: "`CANARY_INTERVAL`",
+		Values: func(f *figures, emit emit) {
+			if f.canary != nil {
+				emit(f.cfg.CanaryInterval.Seconds())
+			}
+		},
+	},
+	{
 		Name: "teloo_canary_latency_seconds", Kind: metrics.Gauge, Help: "What that took from being written until a socket would have been sent it",
 		Values: ofCanary(func(s canary.Stats) float64 { return s.Latency.Seconds() }),
 	},

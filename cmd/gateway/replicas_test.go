@@ -1,7 +1,11 @@
 package main
 
 import (
+	"io"
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -30,5 +34,28 @@ func TestCommandsAreDoneOnceAReplicaHasThem(t *testing.T) {
 	for _, args := range commands {
 		r := gateway(t, environ, "", args...)
 		require.Equal(t, exitOK, r.code, r.stderr)
+	}
+}
+
+// TestTheAdminAPISaysWhatIsWrittenAndMayBeTakenBack: an internal error would make its caller publish again.
+func TestTheAdminAPISaysWhatIsWrittenAndMayBeTakenBack(t *testing.T) {
+	n := newObservedNode(t, func(cfg *Config) {
+		cfg.AdminAPIKey, cfg.RedisWaitReplicas, cfg.RedisWaitTimeout = adminKey, 1, 100*time.Millisecond
+	})
+	for path, body := range map[string]string{
+		"/admin/events":      `{"event":"notificacion_x","data":{"user_id":"u"}}`,
+		"/admin/revocations": `{"user":"u"}`,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.clients+path, strings.NewReader(body))
+		require.NoError(t, err)
+		request.Header.Set("Authorization", "Bearer "+adminKey)
+		request.Header.Set("Content-Type", "application/json")
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		answer, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusServiceUnavailable, response.StatusCode, path)
+		require.Contains(t, string(answer), "not_replicated", path)
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 type serveCmd struct {
-	Demo bool `help:"Serve the demo page too, which lets in anybody who asks; in development only."`
+	Demo bool `help:"Serve the demo page too, which lets in anybody who asks; in development only, and without HOST on loopback only."`
 }
 
 // Run runs a node until ctx ends.
@@ -19,7 +19,7 @@ func (s *serveCmd) Run(ctx context.Context, a *app) error {
 	}
 	var page *demo
 	if s.Demo {
-		if page, err = openDemo(cfg); err != nil {
+		if page, err = openDemo(&cfg); err != nil {
 			return err
 		}
 		defer page.close()

@@ -152,6 +152,16 @@ seccompProfile:
   {{- if not $r.addrs -}}{{- fail (printf "redis.addrs: is required in mode %s: [host:port, …]" $r.mode) -}}{{- end -}}
   {{- if or $r.url $r.existingSecret.name -}}{{- fail (printf "redis.url: is for mode single, not %s; set redis.addrs" $r.mode) -}}{{- end -}}
 {{- end -}}
+{{- if .Values.networkPolicy.enabled -}}
+  {{- $places := dict -}}
+  {{- range $i, $addr := $r.addrs -}}{{- $_ := set $places (printf "redis.addrs/%d" $i) (regexFind "[0-9]+$" $addr) -}}{{- end -}}
+  {{- if $r.url -}}{{- $_ := set $places "redis.url" (default "6379" (regexReplaceAll "^rediss?://[^/?]*?:([0-9]+)([/?].*)?$|^.*$" $r.url "$1")) -}}{{- end -}}
+  {{- $open := list -}}
+  {{- range .Values.networkPolicy.redisPorts -}}{{- $open = append $open (printf "%d" (int .)) -}}{{- end -}}
+  {{- range $place, $port := $places -}}
+    {{- if not (has $port $open) -}}{{- fail (printf "networkPolicy.redisPorts: lacks %s, the port in %s, so no node would reach Redis" $port $place) -}}{{- end -}}
+  {{- end -}}
+{{- end -}}
 {{- if and (eq $r.mode "sentinel") (not $r.masterName) -}}{{- fail "redis.masterName: is required in mode sentinel" -}}{{- end -}}
 {{- if and (eq $r.mode "cluster") $r.db -}}{{- fail "redis.db: is 0 on a cluster" -}}{{- end -}}
 {{- if regexMatch "^rediss?://[^/@]*:[^/@]+@" $r.url -}}{{- fail "redis.url: holds a password, which everybody who may read the Deployment would see; put it into a Secret: redis.existingSecret or redis.passwordSecret" -}}{{- end -}}
@@ -178,6 +188,6 @@ seccompProfile:
 {{- end -}}
 {{- range $name := keys .Values.config | sortAlpha -}}
   {{- if has $name (list "JWT_SECRET_KEY" "CLUSTER_SECRET" "ADMIN_API_KEY" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "REDIS_URL") -}}{{- fail (printf "config.%s: is a secret, and config is not; name a Secret that holds it" $name) -}}{{- end -}}
-  {{- if has $name (list "PORT" "METRICS_PORT" "DRAIN_WINDOW" "SHUTDOWN_TIMEOUT" "NODE_NAME" "CLUSTER_SEEDS" "CLUSTER_BIND" "CLUSTER_ADVERTISE" "ENVIRONMENT" "LOG_LEVEL" "CORS_ORIGINS" "TRUSTED_PROXIES" "WS_MAX_CONNECTIONS") -}}{{- fail (printf "config.%s: the chart sets it by a value of its own; see values.yaml" $name) -}}{{- end -}}
+  {{- if has $name (list "PORT" "METRICS_PORT" "DRAIN_WINDOW" "SHUTDOWN_TIMEOUT" "NODE_NAME" "CLUSTER_SEEDS" "CLUSTER_BIND" "CLUSTER_ADVERTISE" "ENVIRONMENT" "LOG_LEVEL" "CORS_ORIGINS" "TRUSTED_PROXIES" "WS_MAX_CONNECTIONS" "REDIS_MODE" "REDIS_ADDRS" "REDIS_MASTER_NAME" "REDIS_USERNAME" "REDIS_SENTINEL_USERNAME" "REDIS_TLS" "REDIS_DB" "REDIS_PREFIX" "JWT_ALGORITHM" "JWT_ISSUER" "JWT_AUDIENCE" "JWT_PUBLIC_KEY_PATH" "JWT_JWKS_URL") -}}{{- fail (printf "config.%s: the chart sets it by a value of its own; see values.yaml" $name) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
