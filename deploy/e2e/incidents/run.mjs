@@ -13,7 +13,7 @@ import { incidents } from './faults.mjs';
 import { LogTap } from './logtap.mjs';
 import { openPage } from './page.mjs';
 import { Prometheus, patience } from './prometheus.mjs';
-import { look } from './runbook.mjs';
+import { look, sections } from './runbook.mjs';
 
 const KEY = 'end-to-end-admin-key-of-32-bytes-or-more';
 const ENV = { ADMIN_API_KEY: KEY, CANARY_INTERVAL: '5s', HANDSHAKE_RATE: '5', HANDSHAKE_BURST: '100' };
@@ -134,7 +134,7 @@ function print(rows, took, events, page) {
   console.log(`\n| incident | metric before → during → after | alert | active, s | firing, s | resolved | runbook's commands print |`);
   console.log('|---|---|---|---|---|---|---|');
   for (const r of rows) {
-    console.log(`| ${[r.incident, r.metric, r.alert, r.active, r.firing, r.resolved, `\`${r.runbook.slice(0, 100)}\``].join(' | ')} |`);
+    console.log(`| ${[r.incident, r.metric, r.alert, r.active, r.firing, r.resolved, `\`${r.runbook.length > 100 ? `…${r.runbook.slice(-99)}` : r.runbook}\``].join(' | ')} |`);
   }
   console.log(`\n${rows.length} incidents in ${seconds(took)} s; ${events} events reached the client meanwhile, each once, in order`);
   if (!page) console.log('there is no /dashboard in this build: what it shows was not looked at');
@@ -156,6 +156,8 @@ async function main(wanted) {
     await flow.start();
     // A rate needs two samples, an increase a counter that was there before it grew.
     await until('there is a past', async () => (await prometheus.value('min(count_over_time(up[20s]))')) > 5, { timeout: 30_000, every: 200 });
+    for (const alert of sections().keys()) if (alert) await look(alert, env);
+    console.log(`${seconds(performance.now() - began)} s: the runbook's commands work on a healthy cluster`);
     const rows = [];
     for (const incident of incidents.filter((i) => !wanted.length || wanted.some((w) => i.name.includes(w)))) {
       rows.push(await play(incident, { cluster, prometheus, page, env }));
