@@ -89,8 +89,8 @@ async function play(incident, { cluster, prometheus, page, env }) {
   const { alert, metric } = incident;
   const value = () => prometheus.value(metric);
   const reached = (states) => async () => states.includes(await prometheus.state(alert));
+  await until(`${alert} is not active before anything is done`, reached(['inactive']), { timeout: 30_000, every: 200 });
   const before = await value();
-  if (await prometheus.state(alert) !== 'inactive') throw new Error(`${alert} is active before anything was done`);
   const began = performance.now();
   const mend = await incident.inject({ cluster });
   const row = { incident: incident.name, alert };
@@ -159,14 +159,17 @@ async function main(wanted) {
     for (const alert of sections().keys()) if (alert) await look(alert, env);
     console.log(`${seconds(performance.now() - began)} s: the runbook's commands work on a healthy cluster`);
     const rows = [];
+    const failures = [];
     for (const incident of incidents.filter((i) => !wanted.length || wanted.some((w) => i.name.includes(w)))) {
-      rows.push(await play(incident, { cluster, prometheus, page, env }));
+      const row = await play(incident, { cluster, prometheus, page, env }).catch((err) => failures.push(err));
+      if (row.incident) rows.push(row);
       console.log(`${seconds(performance.now() - began)} s: ${incident.name} is over`);
     }
     for (const row of rows) if (typeof row.resolved === 'function') row.resolved = await row.resolved(320_000);
     const events = await flow.stop();
     cluster.processes.check();
     print(rows, performance.now() - began, events, page);
+    if (failures.length) throw new AggregateError(failures, failures.map((f) => f.message).join('\n'));
   } catch (err) {
     console.error(cluster.processes.tails());
     throw err;
