@@ -13,7 +13,7 @@ WEB_FILES := $(shell find api/web -type f -not -path '*/node_modules/*' -not -pa
 FUZZTIME ?= 20s
 BENCHTIME ?= 2s
 
-.PHONY: help run build web image test install chart lint vulncheck unit e2e conformance soak chaos chaos-short compose-e2e k8s-e2e hostile bench microbench fuzz clean
+.PHONY: help run build web image test install chart lint vulncheck unit e2e conformance soak chaos chaos-short compose-e2e k8s-e2e hostile incidents bench microbench fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ ATTACK ?= 10m
 hostile: build ## malformed traffic for ATTACK, a burst of bad handshakes and a slow reader: what good clients notice; goroutines and heap
 	go run ./deploy/e2e/hostile -duration $(ATTACK) $(ARGS)
 	go test -count=1 -timeout 60m -v -run TestAttackLeavesNothing ./cmd/gateway -attack $(ATTACK) -attack-clients 500
+
+incidents: build install ## Redis stopped, a deaf node, a storm and the like, watched by a real Prometheus: metric, alert, runbook, operators' page
+	cd deploy/e2e && npm ci --no-audit --no-fund && npm run incidents -- $(ARGS)
 
 bench: ## the gateway beside Node's Socket.IO and centrifuge, into deploy/bench/RESULTS.md; needs two quiet cores for about an hour
 	cd deploy/bench/peers/node && npm ci --no-audit --no-fund

@@ -157,11 +157,29 @@ func TestRunbook(t *testing.T) {
 		known := slices.ContainsFunc(slices.Collect(maps.Keys(metricsThere)), func(name string) bool { return strings.HasPrefix(name, m) })
 		require.True(t, known, "%s in RUNBOOK.md is no metric", m)
 	}
+	requireShownFigures(t, string(raw), slices.Collect(maps.Keys(metricsThere)))
 	tests, err := os.ReadFile(filepath.Join(monitoring, "alerts_test.yml"))
 	require.NoError(t, err)
 	for _, name := range names {
 		require.Contains(t, string(tests), `ALERTS{alertname="`+name+`",alertstate="firing"}`, "a test of its firing")
 		require.Contains(t, string(tests), "alertname: "+name+"}", "a test of its silence")
+	}
+}
+
+// requireShownFigures: each alternative of what the runbook's commands look for begins the name of a metric.
+func requireShownFigures(t *testing.T, runbook string, names []string) {
+	t.Helper()
+	group := regexp.MustCompile(`\([^)]*\)`)
+	labels := regexp.MustCompile(`(\\\{|\.\*).*$`)
+	for _, m := range regexp.MustCompile(`(?m)^figures '(.+)'$`).FindAllStringSubmatch(runbook, -1) {
+		pattern := group.ReplaceAllString(strings.ReplaceAll(m[1], "_(sum|count)", ""), ".*")
+		for part := range strings.SplitSeq(pattern, "|") {
+			if !strings.HasPrefix(part, "event_.*") {
+				part = labels.ReplaceAllString(part, "")
+			}
+			begins := regexp.MustCompile("^teloo_" + part)
+			require.True(t, slices.ContainsFunc(names, begins.MatchString), "%s in RUNBOOK.md is no figure", part)
+		}
 	}
 }
 
