@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { connectAll } from './lib/clients.mjs';
 import { withCluster } from './lib/cluster.mjs';
 import { seenAs } from './lib/routing.mjs';
-import { DEAD, readAll } from './lib/stream.mjs';
+import { DEAD, EVENTS, readAll } from './lib/stream.mjs';
 import { token } from './lib/tokens.mjs';
 import { until } from './lib/wait.mjs';
 
@@ -107,5 +107,21 @@ test('an event that no replica has is not said to be written', { timeout: 60_000
       'except NotReplicated as err: print(err)',
     ], { options: ', wait_replicas=1, wait_ms=50, patience=0.3' });
     assert.equal(said, '0 of 1 replicas');
+  });
+});
+
+test('what would be a dead letter, or be ignored, is refused before it is written', { timeout: 60_000 }, async () => {
+  await withCluster({ nodes: 1 }, async (cluster) => {
+    const said = await python(cluster, [
+      'refused = 0',
+      "for bad in ({'event_id': 'x' * 129}, {'event_id': 'a\\nb'}, {'occurred_at': datetime(2026, 1, 1)}):",
+      '  try:', "    gateway.publish('notificacion_aviso', {'user_id': 'u1'}, **bad)",
+      '  except Refused: refused += 1',
+      'try:', "  gateway.publish('notificacion_aviso', {'text': 'x' * 65536})",
+      'except Refused: refused += 1',
+      'print(refused)',
+    ]);
+    assert.equal(said, '4');
+    assert.deepEqual(await readAll(cluster.redis, EVENTS), []);
   });
 });
