@@ -5,13 +5,15 @@ LINT_VERSION := v2.15.0
 LINT := $(shell go env GOPATH)/bin/golangci-lint-$(LINT_VERSION)
 VULN_VERSION := v1.9.0
 VULN := $(shell go env GOPATH)/bin/govulncheck-$(VULN_VERSION)
+HELM4 := $(shell go env GOPATH)/bin/helm-v4.3.1
+HELM3 := $(shell go env GOPATH)/bin/helm-v3.22.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GO_FILES := $(shell find . -name '*.go' -not -path './node_modules/*' -o -name '*.lua' -not -path './node_modules/*')
 WEB_FILES := $(shell find api/web -type f -not -path '*/node_modules/*' -not -path '*/dist/*')
 FUZZTIME ?= 20s
 BENCHTIME ?= 2s
 
-.PHONY: help run build web test install lint vulncheck unit e2e conformance soak chaos chaos-short hostile incidents bench microbench fuzz clean
+.PHONY: help run build web image test install chart lint vulncheck unit e2e conformance soak chaos chaos-short compose-e2e k8s-e2e hostile incidents bench microbench fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +32,9 @@ api/web/dist/index.html: $(WEB_FILES)
 	cd api/web && npm ci --no-audit --no-fund && npm run build
 	@touch $@
 
+image: web ## the container image, as gateway:$(VERSION); the pages are built here, so that it needs no Node
+	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git rev-parse HEAD) -t gateway:$(VERSION) $(ARGS) .
+
 test: install lint unit conformance e2e chaos-short ## everything that has to pass
 
 install: ## the Debian packages that the tests need
@@ -44,16 +49,27 @@ $(VULN):
 	GOBIN=$(dir $(VULN)).govulncheck go install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
 	mv $(dir $(VULN)).govulncheck/govulncheck $@
 
+chart: $(HELM4) $(HELM3) ## the chart's tests with Helm 4 and 3; `make test` has them with 4
+	HELM="$^" go test -count=1 ./charts
+
+# Helm 3 takes the Kubernetes version that it assumes without a cluster from its linker.
+HELM_STAMP = -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=33
+
+$(HELM4) $(HELM3):
+	@echo "helm: building $(notdir $@), once per machine"
+	CGO_ENABLED=0 GOBIN=$(dir $@).$(notdir $@) go install -ldflags '-s -w $(HELM_STAMP)' helm.sh/helm/$(firstword $(subst ., ,$(patsubst helm-%,%,$(notdir $@))))/cmd/helm@$(patsubst helm-%,%,$(notdir $@))
+	mv $(dir $@).$(notdir $@)/helm $@
+
 lint: $(LINT) vulncheck ## golangci-lint, with the import rules between the packages, and vulncheck
 	$(LINT) run ./...
 
 vulncheck: $(VULN) ## known vulnerabilities in what the program calls
 	@.ci/vulncheck $(VULN)
 
-unit: ## unit and integration tests with the race detector; coverage of the packages that the promises rest on
+unit: $(HELM4) ## unit and integration tests with the race detector; coverage of the packages that the promises rest on
 	@mkdir -p coverage
 	cd deploy/e2e && npm ci --no-audit --no-fund
-	go test -race -timeout 15m -coverprofile coverage/unit.out ./...
+	HELM="$(HELM4)" go test -race -timeout 15m -coverprofile coverage/unit.out ./...
 	@.ci/coverage 85 coverage/unit.out streams presence adapter node node/engine node/limits
 
 e2e: build ## real nodes, Redis, HAProxy, official Socket.IO clients and a browser
@@ -78,6 +94,12 @@ chaos: build ## every fault three times, 300 official clients on 3 nodes (the st
 
 chaos-short: build ## two of the faults, once, with 60 clients
 	$(LEDGER) -fault kill-node,redis-restart -runs 1 -clients 60 -nodes 3 -deliveries 4000 $(ARGS)
+
+compose-e2e: web ## docker-compose.yml with images made here: figures, and what clients lose by a killed node and a roll
+	deploy/compose/e2e
+
+k8s-e2e: ## the chart on the Kubernetes of KUBECONFIG: install, upgrade under load, deleted and evicted pods; see deploy/k8s/e2e
+	deploy/k8s/e2e
 
 ATTACK ?= 10m
 

@@ -62,6 +62,7 @@ type Cluster struct {
 
 	started    atomic.Bool
 	reading    atomic.Bool // the reader has a position and its last read succeeded
+	heldBack   atomic.Bool // what the reader has read waits for Redis' replicas
 	subscribed atomic.Bool
 	conns      connections   // of the blocking client
 	stopped    chan struct{} // closed when Run stops
@@ -257,6 +258,6 @@ func (c *Cluster) guard(what string, fn func()) {
 // warnf logs a warning of a kind at most every few seconds.
 func (c *Cluster) warnf(kind, msg string, args ...any) {
 	if skipped, ok := c.warn.allow(kind); ok {
-		c.log.Warn(msg, append(args, "suppressed", skipped)...)
+		c.log.Warn(msg, append(args, "suppressed", skipped)...) //nolint:sloglint // the callers' messages are constant
 	}
 }

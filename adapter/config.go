@@ -60,6 +60,11 @@ type Config struct {
 	// TraceEntries is how many of its latest deliveries, and of its replays, a node remembers for Ask; 0: none. Each costs
 	// about 200 bytes. Default 20,000, at most 10,000,000.
 	TraceEntries int
+	// WaitReplicas is how many replicas of Redis must have an entry before it is delivered. Default 0: none.
+	WaitReplicas int
+	// WaitTimeout is how long delivery waits for them and then goes on without, until there are enough again. 0: for as
+	// long as it takes. Default 1 s.
+	WaitTimeout time.Duration
 	// Sharded uses SPUBLISH and SSUBSCRIBE, for a Redis Cluster. Default false.
 	Sharded bool
 }
@@ -85,6 +90,8 @@ func DefaultConfig() Config {
 		SessionTimeout:    2 * time.Second,
 		SyncAfter:         time.Minute,
 		TraceEntries:      20_000,
+
+		WaitTimeout: time.Second,
 	}
 }
 
@@ -116,6 +123,8 @@ func (c Config) Validate() error {
 		"adapter: CloseDelay (%v) has to be less than RecoveryWindow (%v)", c.CloseDelay, c.RecoveryWindow)
 	need(c.SessionTTL >= c.RecoveryWindow, "adapter: SessionTTL (%v) is less than RecoveryWindow (%v)", c.SessionTTL, c.RecoveryWindow)
 	need(c.SessionTimeout > 0, "adapter: SessionTimeout is %v", c.SessionTimeout)
+	need(c.WaitReplicas >= 0, "adapter: WaitReplicas is %d", c.WaitReplicas)
+	need(c.WaitTimeout >= 0, "adapter: WaitTimeout is %v", c.WaitTimeout)
 	need(c.SyncAfter > 0, "adapter: SyncAfter is %v", c.SyncAfter)
 	need(c.TraceEntries >= 0 && c.TraceEntries <= 10_000_000, "adapter: TraceEntries is %d, 0 to 10000000 are allowed", c.TraceEntries)
 	return errors.Join(faults...)

@@ -74,9 +74,7 @@ func (a *nspAdapter) deliver(d delivery) uint64 {
 	})
 	a.c.count.writes.Add(written)
 	notes.noteDelivery(&d, receivers)
-	if receivers > 0 && !d.source.isZero() && a.c.delivered != nil {
-		a.timed(d.source, &last, receivers, written)
-	}
+	a.timed(d.source, &last, receivers, written)
 	return receivers
 }
 

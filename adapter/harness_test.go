@@ -364,7 +364,10 @@ func (p *proxy) serve() {
 		if err != nil {
 			return
 		}
-		upstream, err := net.Dial("tcp", p.target)
+		p.mu.Lock()
+		target := p.target
+		p.mu.Unlock()
+		upstream, err := net.Dial("tcp", target)
 		if err != nil {
 			_ = conn.Close()
 			continue

@@ -18,8 +18,9 @@ var _ frameWriter = listener{}
 
 // WriteFrames implements frameWriter.
 func (l listener) WriteFrames(frames [][]byte, _, _ bool) bool {
-	if at := bytes.IndexByte(frames[0], '['); at >= 0 {
-		l.hear(frames[0][at:])
+	text := framePayload(frames[0]) // a byte of the frame's header may be a bracket
+	if at := bytes.IndexByte(text, '['); at >= 0 {
+		l.hear(text[at:])
 	}
 	return true
 }
@@ -49,12 +50,14 @@ func (c *Cluster) Listen(nsp, room string, hear func(args []byte)) (stop func(),
 	}, nil
 }
 
-// Unread returns how long the log has held an entry that this node has not read, by Redis' clock; 0 if it has read all.
-// Delays of the network are part of it: entries that are just on their way count as unread.
+// Unread returns how long the log has held an entry that this node has not read, by Redis' clock; 0 if it has read all, or
+// has read it and holds it back for Redis' replicas. Delays of the network are part of it: entries that are just on their
+// way count as unread. It takes no lock, since a reader that hangs may hold it.
 func (c *Cluster) Unread(ctx context.Context) (time.Duration, error) {
-	c.deliverMu.Lock()
-	position := c.position
-	c.deliverMu.Unlock()
+	if c.heldBack.Load() {
+		return 0, nil
+	}
+	position := c.joinPosition()
 	pipe := c.redis.Pipeline()
 	next := pipe.XRangeN(ctx, c.logKey, "("+position.String(), "+", 1)
 	now := pipe.Time(ctx)

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,4 +63,41 @@ func TestUnreadTellsHowLongTheReaderIsBehind(t *testing.T) {
 	f.proxy.setCut(false)
 	f.client.expect(events("one", "two")...)
 	require.Zero(t, unread())
+}
+
+// A reader that hangs while it delivers holds the delivery lock: that it is behind has to be told all the same.
+func TestUnreadIsToldWhileADeliveryHangs(t *testing.T) {
+	f := startFollower(t, testConfig("a:1"))
+	f.add("*", "one", "5-1")
+	f.client.expect(events("one")...)
+	hung, release := make(chan struct{}), make(chan struct{})
+	stop, err := f.cluster.Listen("/", "r", func([]byte) { close(hung); <-release })
+	require.NoError(t, err)
+	defer stop()
+	f.add("*", "two", "5-2")
+	<-hung
+	defer close(release)
+	f.add("*", "three", "5-3")
+	time.Sleep(300 * time.Millisecond)
+	told := make(chan time.Duration, 1)
+	go func() {
+		behind, _ := f.cluster.Unread(context.Background())
+		told <- behind
+	}()
+	select {
+	case behind := <-told:
+		require.Greater(t, behind, 200*time.Millisecond)
+	case <-time.After(2 * time.Second):
+		require.Fail(t, "Unread waits for the delivery lock")
+	}
+}
+
+// The length of a frame of 91 bytes is an opening bracket.
+func TestAListenerHearsMessagesOfAnyLength(t *testing.T) {
+	for size := range 1000 {
+		body := packetBody{array: []byte(`["e","` + strings.Repeat("x", size) + `"]`)}
+		var heard string
+		listener{func(args []byte) { heard = string(args) }}.WriteFrames(newFrame("/", body, flags{}).frames, false, false)
+		require.Equal(t, string(body.array), heard)
+	}
 }

@@ -9,11 +9,12 @@ import (
 )
 
 // member is a local socket's place in the rooms of one namespace, and its way to the connection. What a broadcast
-// looks at stands first, so that it is together in memory.
+// looks at stands first, so that it is together in memory, and the whole fills cache lines, so that it begins with one.
 type member struct {
 	link atomic.Uint32 // linkQueued, linkDirect, linkHalted
 	// served is set when the socket has got its session: from then on it is told the position. The delivery lock.
 	served bool
+	gone   bool        // mu
 	conn   frameWriter // constant once link is linkDirect, and not to be looked at before
 	// upTo is the last log entry that the socket was sent or need not be: what comes at or below it is a repetition.
 	// The delivery lock.
@@ -36,7 +37,6 @@ type member struct {
 	out atomic.Pointer[outbox]
 
 	mu    sync.Mutex
-	gone  bool     // mu
 	rooms []*place // mu
 	all   place    // among all members
 }

@@ -47,11 +47,15 @@ type reader struct {
 	// behind says that the entries at hand were waiting to be read, lag how late they are.
 	behind bool
 	lag    lag
+	// safe holds entries back until enough of Redis' replicas have them.
+	safe replicas
 	// traced is the entry just delivered if its trace goes on here.
 	traced Delivered
 }
 
-func newReader(c *Cluster) *reader { return &reader{c: c, count: c.cfg.ReadCount} }
+func newReader(c *Cluster) *reader {
+	return &reader{c: c, count: c.cfg.ReadCount, safe: replicas{c: c}}
+}
 
 func (r *reader) run(ctx context.Context) {
 	defer r.c.reading.Store(false)
@@ -61,7 +65,7 @@ func (r *reader) run(ctx context.Context) {
 	var pace backoff
 	for ctx.Err() == nil {
 		err := r.step(ctx)
-		if err == nil {
+		if err == nil || errors.Is(err, errHeldBack) {
 			pace.reset()
 			continue
 		}
@@ -174,8 +178,23 @@ func (r *reader) read(ctx context.Context, after streamID, count int) ([]rawEntr
 	ctx, cancel := context.WithTimeout(ctx, readGrace)
 	defer cancel()
 	cmd := r.xread(ctx, after.String(), count)
-	_ = r.c.blocking.Process(ctx, cmd) // the command carries its error
-	return entriesOf(cmd)
+	if !r.safe.wanted() {
+		_ = r.c.blocking.Process(ctx, cmd) // the command carries its error
+		return entriesOf(cmd)
+	}
+	pipe, err := r.safe.pipeline(ctx)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	_ = pipe.Process(ctx, cmd)
+	have := r.safe.ask(ctx, pipe)
+	_, _ = pipe.Exec(ctx) // each command carries its error
+	entries, err := entriesOf(cmd)
+	if err == nil && len(entries) > 0 {
+		err = r.safe.passed(began, have)
+	}
+	return entries, err
 }
 
 // xread makes the command by hand, since the typed one puts each entry's fields into a map.
@@ -192,13 +211,21 @@ func (r *reader) await(ctx context.Context) (entries []rawEntry, held bool, err 
 	ctx, cancel := context.WithTimeout(ctx, r.c.cfg.Block+readGrace)
 	defer cancel()
 	pos := r.pos.String()
+	pipe, err := r.safe.pipeline(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	began := time.Now()
 	read := r.xread(ctx, pos, r.count, "block", r.c.cfg.Block.Milliseconds())
-	pipe := r.c.blocking.Pipeline()
 	_ = pipe.Process(ctx, read)
 	at := pipe.XRangeN(ctx, r.c.logKey, pos, pos, 1)
+	have := r.safe.ask(ctx, pipe)
 	_, _ = pipe.Exec(ctx) // each command carries its error
 	if entries, err = entriesOf(read); err == nil {
 		err = at.Err()
+	}
+	if err == nil && len(entries) > 0 {
+		err = r.safe.passed(began, have)
 	}
 	return entries, !r.anchored || len(at.Val()) > 0, err
 }

@@ -230,9 +230,17 @@ func (c *Cluster) subscribers(ctx context.Context, nsp string) (int64, error) {
 	return total, err
 }
 
-// eachNode calls fn for each Redis server that can have subscribers: all of a Redis Cluster.
+// eachNode calls fn for each Redis server that can have subscribers. Of a Redis Cluster these are all; of sharded channels
+// the one that has the channels' slot, so that a shard that is down elsewhere is no concern.
 func (c *Cluster) eachNode(ctx context.Context, fn func(context.Context, redis.Cmdable) error) error {
 	if cluster, ok := c.redis.(*redis.ClusterClient); ok {
+		if c.cfg.Sharded {
+			server, err := cluster.MasterForKey(ctx, c.logKey)
+			if err != nil {
+				return err
+			}
+			return fn(ctx, server)
+		}
 		return cluster.ForEachShard(ctx, func(ctx context.Context, node *redis.Client) error { return fn(ctx, node) })
 	}
 	return fn(ctx, c.redis)

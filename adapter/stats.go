@@ -33,6 +33,8 @@ type Stats struct {
 	Resets uint64
 	// CapCut counts entries that the entry cap trimmed although they were younger than LogMaxAge.
 	CapCut uint64
+	// WithoutReplicas counts how often delivery went on although too few of Redis' replicas had answered in time.
+	WithoutReplicas uint64
 	// ReadErrors counts failed reads of the log.
 	ReadErrors uint64
 	// SlowSockets counts sockets closed because their connection took nothing for too long; those on connections that take
@@ -81,6 +83,7 @@ type counters struct {
 	recovered, replayed, notRecovered, recoveryFailed     atomic.Uint64
 	sessionsWritten, sessionErrors                        atomic.Uint64
 	sessionsSuperseded, sessionsDropped                   atomic.Uint64
+	withoutReplicas                                       atomic.Uint64
 }
 
 // Stats returns the counters. It is cheap and safe for concurrent use.
@@ -92,7 +95,7 @@ func (c *Cluster) Stats() Stats {
 		BadEntries: n.badEntries.Load(), DeliveryPanics: n.deliveryPanics.Load(),
 		UnknownNamespace: n.unknownNamespace.Load(),
 		Gaps:             n.gaps.Load(), WentBack: n.wentBack.Load(), Resets: n.resets.Load(), CapCut: n.capCut.Load(),
-		ReadErrors:  n.readErrors.Load(),
+		ReadErrors: n.readErrors.Load(), WithoutReplicas: n.withoutReplicas.Load(),
 		SlowSockets: n.slowSockets.Load(), EncodeFailed: n.encodeFailed.Load(),
 		Requests: n.requests.Load(), RequestTimeouts: n.requestTimeouts.Load(), RequestFailed: n.requestFailed.Load(),
 		BadMessages: n.badMessages.Load(), MessagesDropped: n.messagesDropped.Load(),

@@ -18,6 +18,9 @@ const clockEvery = 64
 // the last of them when it has been written. written is to how many it was handed at once.
 func (a *nspAdapter) timed(source streamID, last *lateness, receivers, written uint64) {
 	c := a.c
+	if receivers == 0 || source.isZero() || c.delivered == nil {
+		return
+	}
 	soon := c.untimed >= 0 && receivers < clockEvery
 	if soon {
 		c.untimed += 1 + int(receivers)

@@ -13,10 +13,16 @@ import (
 // ErrInvalidEvent is wrapped by Publish's error when an event breaks the contract; nothing was written then.
 var ErrInvalidEvent = errors.New("streams: invalid event")
 
+// ErrNotReplicated is wrapped by Publish's error when all events were written, but too few of Redis' replicas had them in
+// time: a failover may take them back.
+var ErrNotReplicated = errors.New("streams: written, but not on enough replicas of Redis")
+
 // Publisher writes events as the Core API does. It is safe for concurrent use.
 type Publisher struct {
-	rdb    redis.UniversalClient
-	events string
+	rdb      redis.UniversalClient
+	events   string
+	replicas int           // 0: Publish waits for none
+	patience time.Duration // how long it waits
 }
 
 // NewPublisher writes to the event stream of prefix. It does not own rdb.
@@ -24,9 +30,31 @@ func NewPublisher(rdb redis.UniversalClient, prefix string) *Publisher {
 	return &Publisher{rdb: rdb, events: newKeys(prefix).events}
 }
 
+// Replicated makes Publish wait, for at most patience, until n of Redis' replicas have what it wrote; 0: none. It is to be
+// called before the first Publish, and patience to be less than the client's ReadTimeout.
+func (p *Publisher) Replicated(n int, patience time.Duration) *Publisher {
+	p.replicas, p.patience = n, patience
+	return p
+}
+
+// pipeline is one to the server that has the events, where the library would send WAIT to any.
+func (p *Publisher) pipeline(ctx context.Context) (redis.Pipeliner, error) {
+	if p.replicas == 0 {
+		return p.rdb.Pipeline(), nil
+	}
+	server, err := owner(ctx, p.rdb, p.events)
+	switch {
+	case err != nil:
+		return nil, err
+	case server == nil:
+		return p.rdb.Pipeline(), nil
+	}
+	return server.Pipeline(), nil
+}
+
 // Publish checks all events, then writes them in order in one pipeline. It returns one id for each event, empty where
 // Redis refused it or where no answer came; such an event may be written all the same, so repeat it only with an
-// EventID.
+// EventID. ErrNotReplicated comes with all ids.
 func (p *Publisher) Publish(ctx context.Context, events ...Event) ([]string, error) {
 	pairs := make([][]string, len(events))
 	for i, ev := range events {
@@ -39,13 +67,34 @@ func (p *Publisher) Publish(ctx context.Context, events ...Event) ([]string, err
 	if len(events) == 0 {
 		return nil, nil
 	}
-	pipe := p.rdb.Pipeline()
+	pipe, err := p.pipeline(ctx)
+	if err != nil {
+		return make([]string, len(events)), err
+	}
 	added := make([]*redis.StringCmd, len(events))
 	for i, fields := range pairs {
 		added[i] = pipe.XAdd(ctx, &redis.XAddArgs{Stream: p.events, Values: fields})
 	}
+	reached := redis.NewIntCmd(ctx, "wait", p.replicas, p.patience.Milliseconds())
+	if p.replicas > 0 {
+		_ = pipe.Process(ctx, reached)
+	}
 	_, execErr := pipe.Exec(ctx)
-	ids := make([]string, len(events))
+	ids, err := idsOf(added)
+	switch {
+	case err != nil:
+		return ids, err
+	case execErr != nil:
+		return ids, execErr
+	case reached.Val() < int64(p.replicas):
+		return ids, fmt.Errorf("%w: %d of %d", ErrNotReplicated, reached.Val(), p.replicas)
+	}
+	return ids, nil
+}
+
+// idsOf returns the ids of what was added, empty where that failed.
+func idsOf(added []*redis.StringCmd) ([]string, error) {
+	ids := make([]string, len(added))
 	var faults []error
 	for i, cmd := range added {
 		id, err := cmd.Result()
@@ -56,9 +105,6 @@ func (p *Publisher) Publish(ctx context.Context, events ...Event) ([]string, err
 			continue
 		}
 		ids[i] = id
-	}
-	if len(faults) == 0 && execErr != nil {
-		faults = append(faults, execErr)
 	}
 	return ids, errors.Join(faults...)
 }

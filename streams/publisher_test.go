@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -138,4 +139,34 @@ func TestPublishLeavesIDsOfRefusedEventsEmpty(t *testing.T) {
 	require.NoError(t, client.Close())
 	_, err = p.Publish(t.Context(), events[0])
 	require.ErrorIs(t, err, redis.ErrClosed)
+}
+
+func TestPublishWaitsForReplicas(t *testing.T) {
+	for _, clustered := range []bool{false, true} {
+		t.Run(fmt.Sprintf("cluster %v", clustered), func(t *testing.T) {
+			server := redistest.Start(t, "--repl-diskless-sync-delay", "0")
+			var client redis.UniversalClient = server.Client()
+			if clustered {
+				server = redistest.Start(t, "--cluster-enabled", "yes")
+				require.NoError(t, server.Client().Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err())
+				cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{server.Addr()}, MaxRetries: -1, MaxRedirects: -1})
+				t.Cleanup(func() { _ = cluster.Close() })
+				client = cluster
+				require.Eventually(t, func() bool { return client.Exists(t.Context(), "{teloo}:events").Err() == nil }, 20*time.Second, 10*time.Millisecond)
+			}
+			event := Event{Name: "oferta_made", Data: json.RawMessage(`{}`)}
+			p := NewPublisher(client, "{teloo}").Replicated(1, 50*time.Millisecond)
+			ids, err := p.Publish(t.Context(), event, event)
+			require.ErrorIs(t, err, ErrNotReplicated)
+			require.NotContains(t, ids, "")
+			require.EqualValues(t, 2, client.XLen(t.Context(), "{teloo}:events").Val())
+			if clustered {
+				return
+			}
+			redistest.StartReplica(t, server.Addr())
+			ids, err = NewPublisher(client, "{teloo}").Replicated(1, 2*time.Second).Publish(t.Context(), event)
+			require.NoError(t, err)
+			require.Len(t, ids, 1)
+		})
+	}
 }

@@ -45,7 +45,7 @@ func (s *server) routes() []route {
 		user  = "/admin/users/{user}"
 		grant = "/admin/solicitudes/{solicitud}/grants/{user}"
 	)
-	return append(s.deadRoutes(), []route{
+	return append(append(s.deadRoutes(), s.logLevelRoutes()...), []route{
 		{http.MethodPost, "/admin/events", s.timed(s.publish)},
 		{http.MethodGet, user + "/sockets", s.timed(s.sockets)},
 		{http.MethodPost, user + "/disconnect", s.timed(s.disconnect)},

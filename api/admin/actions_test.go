@@ -252,6 +252,7 @@ func TestFailures(t *testing.T) {
 	}{
 		{"unknown", errSecret, 500, "internal", "internal error"},
 		{"unavailable", fmt.Errorf("%w: %w", ErrUnavailable, errSecret), 503, "unavailable", "temporarily unavailable, try again"},
+		{"not replicated", fmt.Errorf("%w: %w", ErrNotReplicated, errSecret), 503, "not_replicated", ErrNotReplicated.Error()},
 		{"network", &net.OpError{Op: "dial", Net: "tcp", Err: errSecret}, 503, "unavailable", "temporarily unavailable, try again"},
 		{"closed", fmt.Errorf("%w: hunter2", io.EOF), 503, "unavailable", "temporarily unavailable, try again"},
 		{"deadline", context.DeadlineExceeded, 503, "unavailable", "temporarily unavailable, try again"},

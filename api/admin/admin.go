@@ -1,5 +1,5 @@
 // Package admin serves the operators' HTTP API below /admin/: publish an event, list and disconnect a user's sockets,
-// revoke, grant, withdraw, drain, look into dead letters, trace an event. It owns who may ask, the form of requests and answers, the OpenAPI document that
+// revoke, grant, withdraw, drain, look into dead letters, trace an event, change the log level. It owns who may ask, the form of requests and answers, the OpenAPI document that
 // describes them and the line in the log that each change leaves. It never talks to Redis or sockets itself: what it is
 // given does. Neither the key nor what is reported in errors ever reaches a client, and the key never a log.
 package admin
@@ -78,6 +78,8 @@ type Deps struct {
 	Drainer   Drainer
 	Tracer    Tracer
 	Dead      DeadLetters
+	// LogLevels is asked about /admin/log-level. Nil: there is no such path.
+	LogLevels LogLevels
 	// ClientAddr says who asks, behind trusted proxies too. Nil: the connection's peer. All whom it has no address for
 	// (the invalid Addr) count as one.
 	ClientAddr func(*http.Request) netip.Addr

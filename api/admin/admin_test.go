@@ -137,7 +137,7 @@ func newBench(t *testing.T) *bench {
 	g := &gateway{}
 	b := &bench{t: t, gateway: g, cfg: Config{Key: goodKey, Node: "gateway-1"}}
 	b.deps = Deps{
-		Publisher: g, Sockets: g, Revoker: g, Granter: g, Drainer: g, Tracer: g, Dead: g,
+		Publisher: g, Sockets: g, Revoker: g, Granter: g, Drainer: g, Tracer: g, Dead: g, LogLevels: g,
 		Log: slog.New(slog.NewTextHandler(&b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	t.Cleanup(func() {

@@ -18,6 +18,10 @@ var ErrInvalid = errors.New("invalid request")
 // without the error's text. Errors of the network and of a time that ran out count as such anyway.
 var ErrUnavailable = errors.New("temporarily unavailable")
 
+// ErrNotReplicated is wrapped by the error of a change that was made, but that a failover of Redis may take back. Answered
+// with 503 and a text that says so: whoever repeats a publish without an event_id publishes twice.
+var ErrNotReplicated = errors.New("written, but not on enough replicas of Redis: a failover may take it back")
+
 // ErrNoLetter is wrapped by errors about a dead letter that is none (any more). Answered with 404.
 var ErrNoLetter = errors.New("no such dead letter")
 
@@ -72,6 +76,8 @@ func problemOf(err error) problem {
 		return newProblem(http.StatusBadRequest, "malformed", strings.TrimPrefix(err.Error(), errMalformed.Error()+": "))
 	case errors.Is(err, ErrInvalid):
 		return newProblem(http.StatusUnprocessableEntity, "invalid", strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": "))
+	case errors.Is(err, ErrNotReplicated):
+		return newProblem(http.StatusServiceUnavailable, "not_replicated", ErrNotReplicated.Error())
 	case passing(err):
 		return newProblem(http.StatusServiceUnavailable, "unavailable", "temporarily unavailable, try again")
 	default:

@@ -242,6 +242,7 @@ func TestEachDescribedAnswerIsGiven(t *testing.T) {
 	bodies := map[string]string{
 		"publish": `{"event":"notificacion_x","data":{"user_id":"u"}}`, "revoke": `{"user":"u"}`, "grant": `{"ttl_seconds":60}`,
 		"replay": `{"all":true}`, "drop": `{"ids":["1-1"]}`,
+		"setLogLevel": `{"level":"debug"}`,
 	}
 	for path, item := range s.Paths {
 		for method, raw := range item {
@@ -263,7 +264,7 @@ func TestEachDescribedAnswerIsGiven(t *testing.T) {
 				case "401":
 					headers = []string{"Authorization", ""}
 				case "404":
-					b.err = ErrNoLetter
+					b.err, b.deps.LogLevels = ErrNoLetter, nil
 				case "413":
 					body = `{"x":"` + strings.Repeat("x", 200_000) + `"}`
 				case "415":

@@ -106,15 +106,15 @@ func (d *Duration) Desc() *prometheus.Desc { return d.desc }
 func (d *Duration) Write(m *dto.Metric) error {
 	s := d.Snapshot()
 	h := &dto.Histogram{
-		SampleCount: proto.Uint64(s.Count), SampleSum: proto.Float64(time.Duration(d.sum.Load()).Seconds()),
-		Schema: proto.Int32(schema), ZeroThreshold: proto.Float64(math.Exp2(lowestPower)), ZeroCount: proto.Uint64(s.counts[0]),
+		SampleCount: new(s.Count), SampleSum: new(time.Duration(d.sum.Load()).Seconds()),
+		Schema: proto.Int32(schema), ZeroThreshold: new(math.Exp2(lowestPower)), ZeroCount: new(s.counts[0]),
 	}
 	s.native(h)
 	s.classic(h)
 	if e := d.exemplar.Load(); e != nil {
 		named := &dto.Exemplar{
-			Label: []*dto.LabelPair{{Name: proto.String(e.label), Value: proto.String(e.value)}},
-			Value: proto.Float64(e.seconds), Timestamp: timestamppb.New(e.at),
+			Label: []*dto.LabelPair{{Name: new(e.label), Value: new(e.value)}},
+			Value: new(e.seconds), Timestamp: timestamppb.New(e.at),
 		}
 		h.Exemplars = []*dto.Exemplar{named}
 		for _, b := range h.GetBucket() {
@@ -135,7 +135,8 @@ type Snapshot struct {
 }
 
 // Snapshot reads the histogram.
-func (d *Duration) Snapshot() (s Snapshot) {
+func (d *Duration) Snapshot() *Snapshot {
+	s := &Snapshot{}
 	for i := range s.counts {
 		s.counts[i] = d.counts[i].Load()
 		s.Count += s.counts[i]
@@ -144,16 +145,17 @@ func (d *Duration) Snapshot() (s Snapshot) {
 }
 
 // Since is what came after an earlier snapshot of the same histogram.
-func (s Snapshot) Since(earlier Snapshot) Snapshot {
+func (s *Snapshot) Since(earlier *Snapshot) *Snapshot {
+	since := *s
 	for i, n := range earlier.counts {
-		s.counts[i] -= n
+		since.counts[i] -= n
 	}
-	s.Count -= earlier.Count
-	return s
+	since.Count -= earlier.Count
+	return &since
 }
 
 // Quantile is the duration below which the part q, 0 to 1, of the observations lies, within 5 %; 0 without any.
-func (s Snapshot) Quantile(q float64) time.Duration {
+func (s *Snapshot) Quantile(q float64) time.Duration {
 	rank := uint64(math.Ceil(q * float64(s.Count)))
 	var seen uint64
 	for i, n := range s.counts {
@@ -174,9 +176,10 @@ func (s *Snapshot) native(h *dto.Histogram) {
 		}
 		index := int32(lowest + i)
 		if spans := h.GetPositiveSpan(); len(spans) > 0 && index == next {
-			*spans[len(spans)-1].Length++
+			last := spans[len(spans)-1]
+			last.Length = new(last.GetLength() + 1)
 		} else {
-			h.PositiveSpan = append(spans, &dto.BucketSpan{Offset: proto.Int32(index - next), Length: proto.Uint32(1)})
+			h.PositiveSpan = append(h.PositiveSpan, &dto.BucketSpan{Offset: new(index - next), Length: proto.Uint32(1)})
 		}
 		h.PositiveDelta = append(h.PositiveDelta, int64(n-before))
 		before, next = n, index+1
@@ -194,6 +197,6 @@ func (s *Snapshot) classic(h *dto.Histogram) {
 		for ; at <= power*perPower-lowest; at++ {
 			seen += s.counts[at]
 		}
-		h.Bucket = append(h.Bucket, &dto.Bucket{UpperBound: proto.Float64(math.Exp2(float64(power))), CumulativeCount: proto.Uint64(seen)})
+		h.Bucket = append(h.Bucket, &dto.Bucket{UpperBound: new(math.Exp2(float64(power))), CumulativeCount: new(seen)})
 	}
 }

@@ -27,7 +27,7 @@ func TestDurationIsAsTheLibrarysHistogram(t *testing.T) {
 		bounds = append(bounds, math.Exp2(float64(power)))
 	}
 	theirs := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "x", Buckets: bounds, NativeHistogramBucketFactor: 1.1, NativeHistogramZeroThreshold: math.Exp2(lowestPower),
+		Name: "x", Help: "theirs", Buckets: bounds, NativeHistogramBucketFactor: 1.1, NativeHistogramZeroThreshold: math.Exp2(lowestPower),
 	})
 	random := rand.New(rand.NewPCG(1, 2))
 	observe := func(took time.Duration) {

@@ -118,15 +118,15 @@ func (h redisHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 	}
 }
 
-func (m *redisHook) note(command string, began time.Time, err error) {
-	if _, known := m.took[command]; !known {
+func (h redisHook) note(command string, began time.Time, err error) {
+	if _, known := h.took[command]; !known {
 		command = otherCommand
 	}
-	if !m.blocking {
-		m.took[command].Observe(time.Since(began).Seconds())
+	if !h.blocking {
+		h.took[command].Observe(time.Since(began).Seconds())
 	}
 	if isFailure(err) {
-		m.failed[command].Inc()
+		h.failed[command].Inc()
 	}
 }
 

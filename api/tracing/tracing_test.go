@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -55,6 +56,24 @@ func TestWhatIsNotSampledCostsNoJourney(t *testing.T) {
 	}
 }
 
+// lockedBuffer is safe for concurrent use.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer // mu
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
 // A collector that is away costs spans, and no more time at the end than was said.
 func TestCollectorIsAway(t *testing.T) {
 	stuck := make(chan struct{})
@@ -63,7 +82,7 @@ func TestCollectorIsAway(t *testing.T) {
 	defer close(stuck)
 	cfg := testConfig(sink.URL)
 	cfg.FlushTimeout = 200 * time.Millisecond
-	var logs bytes.Buffer
+	var logs lockedBuffer // what is given up may still be logged after Close
 	tracer, err := New(t.Context(), cfg, slog.New(slog.NewTextHandler(&logs, nil)))
 	require.NoError(t, err)
 	tracer.Delivered(Delivery{Event: Event{TraceParent: sampled}, Begin: time.Now(), End: time.Now()})

@@ -86,7 +86,10 @@ func onRedis(ctx context.Context, a *app, do func(context.Context, Config, redis
 	defer func() { _ = client.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, accessTimeout)
 	defer cancel()
-	if err := do(ctx, c, client); err != nil {
+	if err = do(ctx, c, client); err == nil {
+		err = c.replicated(ctx, client)
+	}
+	if err != nil {
 		return fmt.Errorf("on %s: %w", c.redisPlace(), err)
 	}
 	a.say("done, on " + c.redisPlace())

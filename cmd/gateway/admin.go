@@ -26,6 +26,7 @@ type adminCmd struct {
 	Withdraw   adminWithdrawCmd   `cmd:"" help:"Take a grant back, and the user out of the solicitud's room."`
 	Publish    adminPublishCmd    `cmd:"" help:"Publish an event without access to Redis."`
 	Drain      adminDrainCmd      `cmd:"" help:"Make the node at --url send its clients to the others."`
+	LogLevel   adminLogLevelCmd   `cmd:"" help:"Show or change how much the node at --url logs."                 name:"log-level"`
 }
 
 // Help is shown below the flags.

@@ -85,7 +85,7 @@ func (f *fakeCluster) Trace(_ context.Context, id string) (admin.Trace, error) {
 func adminServer(t *testing.T) (cluster *fakeCluster, server *httptest.Server, environ []string) {
 	t.Helper()
 	f := &fakeCluster{}
-	handler, err := admin.New(admin.Config{Key: adminKey, Node: "gateway-7"}, admin.Deps{Publisher: f, Sockets: f, Revoker: f, Granter: f, Drainer: f, Tracer: f, Dead: deadLetters{}})
+	handler, err := admin.New(admin.Config{Key: adminKey, Node: "gateway-7"}, admin.Deps{Publisher: f, Sockets: f, Revoker: f, Granter: f, Drainer: f, Tracer: f, Dead: deadLetters{}, LogLevels: f})
 	require.NoError(t, err)
 	server = httptest.NewServer(handler)
 	t.Cleanup(server.Close)

@@ -35,11 +35,12 @@ func (p *parts) adminAPI() (http.Handler, error) {
 	if p.cfg.AdminAPIKey == "" {
 		return nil, nil
 	}
-	o := operators{p, streams.NewPublisher(p.commands, p.cfg.RedisPrefix)}
+	o := operators{p, p.cfg.newPublisher(p.commands)}
 	proxies := p.cfg.limitsConfig().TrustedProxies
 	return admin.New(p.cfg.adminConfig(), admin.Deps{
 		Publisher: o, Sockets: o, Revoker: o, Granter: o, Drainer: o, Tracer: p.whereabouts(),
 		Dead:       deadLetters{streams.NewDeadLetters(p.commands, p.cfg.RedisPrefix)},
+		LogLevels:  p.logLevels(),
 		ClientAddr: func(r *http.Request) netip.Addr { return limits.ClientAddr(r, proxies) },
 		Log:        p.base,
 	})
@@ -93,17 +94,17 @@ func (o operators) Disconnect(ctx context.Context, user string) (int, error) {
 
 // RevokeToken implements admin.Revoker.
 func (o operators) RevokeToken(ctx context.Context, jti string, expires time.Time) error {
-	return answerable(o.revoked.RevokeToken(ctx, jti, expires))
+	return o.confirmed(ctx, o.revoked.RevokeToken(ctx, jti, expires))
 }
 
 // RevokeUser implements admin.Revoker.
 func (o operators) RevokeUser(ctx context.Context, user string) error {
-	return answerable(o.revoked.RevokeUser(ctx, user))
+	return o.confirmed(ctx, o.revoked.RevokeUser(ctx, user))
 }
 
 // RevokeUserBefore implements admin.Revoker.
 func (o operators) RevokeUserBefore(ctx context.Context, user string, t time.Time) error {
-	return answerable(o.revoked.RevokeUserBefore(ctx, user, t))
+	return o.confirmed(ctx, o.revoked.RevokeUserBefore(ctx, user, t))
 }
 
 // Grant implements admin.Granter.
@@ -111,12 +112,12 @@ func (o operators) Grant(ctx context.Context, solicitud, user string, ttl time.D
 	if ttl == 0 {
 		ttl = o.cfg.GrantTTL
 	}
-	return answerable(o.grants.Grant(ctx, solicitud, user, ttl))
+	return o.confirmed(ctx, o.grants.Grant(ctx, solicitud, user, ttl))
 }
 
 // Withdraw implements admin.Granter.
 func (o operators) Withdraw(ctx context.Context, solicitud, user string) error {
-	return answerable(o.grants.Withdraw(ctx, solicitud, user))
+	return o.confirmed(ctx, o.grants.Withdraw(ctx, solicitud, user))
 }
 
 // Drain makes runDrain send this node's clients away.
@@ -184,6 +185,8 @@ func answerable(err error) error {
 		return fmt.Errorf("%w: %w", admin.ErrInvalid, err)
 	case errors.Is(err, streams.ErrNoLetter):
 		return fmt.Errorf("%w: %w", admin.ErrNoLetter, err)
+	case errors.Is(err, streams.ErrNotReplicated), errors.Is(err, errNotReplicated):
+		return fmt.Errorf("%w: %w", admin.ErrNotReplicated, err)
 	case errors.As(err, &refused):
 		return fmt.Errorf("%w: %w", admin.ErrUnavailable, err)
 	}

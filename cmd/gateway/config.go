@@ -60,7 +60,14 @@ type Config struct {
 	RedisSentinelPassword secret `env:"REDIS_SENTINEL_PASSWORD"`
 	RedisDB               int    `env:"REDIS_DB"                envDefault:"0"`
 	RedisTLS              bool   `env:"REDIS_TLS"               envDefault:"false"`
+	RedisTLSServerName    string `env:"REDIS_TLS_SERVER_NAME"`
+	RedisCAPath           string `env:"REDIS_CA_PATH"`
+	RedisCertPath         string `env:"REDIS_CERT_PATH"`
+	RedisKeyPath          string `env:"REDIS_KEY_PATH"`
 	RedisPrefix           string `env:"REDIS_PREFIX"            envDefault:"{teloo}"`
+
+	RedisWaitReplicas int           `env:"REDIS_WAIT_REPLICAS" envDefault:"0"`
+	RedisWaitTimeout  time.Duration `env:"REDIS_WAIT_TIMEOUT"  envDefault:"1s"`
 
 	JWTAlgorithm     list   `env:"JWT_ALGORITHM"       envDefault:"HS256"`
 	JWTSecretKey     secret `env:"JWT_SECRET_KEY"`

@@ -57,6 +57,8 @@ func (c Config) adapterConfig(identity string) adapter.Config {
 	// With SyncAfter, so that the offset of a quiet client is still in the log at its window's end.
 	a.PositionEvery = min(a.PositionEvery, a.LogMaxAge/8)
 	a.Sharded = c.RedisMode == redisCluster
+	a.WaitReplicas = c.RedisWaitReplicas
+	a.WaitTimeout = c.RedisWaitTimeout
 	return a
 }
 

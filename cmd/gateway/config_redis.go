@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
+	"errors"
 	"net"
 	"net/url"
 	"regexp"
@@ -46,6 +46,11 @@ func (c Config) checkRedis(k *checker) {
 	}
 	if c.RedisURL != "" {
 		c.checkRedisURL(k)
+	}
+	c.checkRedisTLS(k)
+	within(k, "REDIS_WAIT_REPLICAS", c.RedisWaitReplicas, 0, 16)
+	if c.RedisWaitTimeout != 0 {
+		within(k, "REDIS_WAIT_TIMEOUT", c.RedisWaitTimeout, 10*time.Millisecond, 10*time.Minute)
 	}
 	switch c.RedisMode {
 	case redisSingle:
@@ -119,7 +124,9 @@ func (c Config) redisOptions(blocking bool) *redis.UniversalOptions {
 		ContextTimeoutEnabled: true,
 		PoolSize:              max(16, 8*runtime.GOMAXPROCS(0)),
 		// Pipelines share the pool: a second one would double the connections of a node.
-		PipelinePoolSize:         -1,
+		PipelinePoolSize: -1,
+		// CLIENT SETINFO tells the library's name, is unknown before 7.2, and would need a right of its own.
+		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 	if c.RedisMode != redisSentinel {
@@ -129,11 +136,11 @@ func (c Config) redisOptions(blocking bool) *redis.UniversalOptions {
 		o.ReadTimeout = redisBlockTimeout
 		o.PoolSize = 8
 	}
-	if c.RedisTLS {
-		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
 	if c.RedisMode == redisSingle {
 		c.singleRedis(o)
+	}
+	if c.redisTLS() {
+		o.TLSConfig = c.redisTLSConfig()
 	}
 	return o
 }
@@ -148,9 +155,6 @@ func (c Config) singleRedis(o *redis.UniversalOptions) {
 		return // check has refused it
 	}
 	o.Addrs = []string{u.Addr}
-	if u.TLSConfig != nil {
-		o.TLSConfig = u.TLSConfig
-	}
 	if o.Username == "" {
 		o.Username = u.Username
 	}
@@ -169,13 +173,79 @@ func (c Config) redisPlace() string {
 
 // newRedis is a client by redisOptions. It connects when first used; the caller closes it.
 func (c Config) newRedis(blocking bool) redis.UniversalClient {
-	client := redis.NewUniversalClient(c.redisOptions(blocking))
-	if cluster, ok := client.(*redis.ClusterClient); ok {
-		cluster.OnNewNode(func(node *redis.Client) { node.AddHook(refusedLogins{}) })
-	} else {
+	o := c.redisOptions(blocking)
+	if c.RedisMode != redisCluster {
+		client := redis.NewUniversalClient(o)
 		client.AddHook(refusedLogins{})
+		return client
 	}
-	return client
+	many := o.Cluster()
+	many.ClusterStateReloadInterval = clusterReload
+	// All keys are in one slot, so that there is nothing to distribute; it would have to ask for the table of all commands.
+	many.DisableRoutingPolicies = true
+	cluster := redis.NewClusterClient(many)
+	cluster.OnNewNode(func(node *redis.Client) {
+		node.AddHook(refusedLogins{})
+		node.AddHook(lostServers{cluster})
+	})
+	return cluster
+}
+
+// clusterReload is the age at which a client's map of the cluster is read again for no other reason.
+const clusterReload = 10 * time.Second
+
+// lostServers has the map of the cluster read again when one of its servers cannot be reached. The library does so for
+// redirects alone, and a dead master sends none: its slots would be looked for there until the map is too old.
+type lostServers struct{ cluster *redis.ClusterClient }
+
+var _ redis.Hook = lostServers{}
+
+// DialHook implements redis.Hook.
+func (l lostServers) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		if err != nil {
+			l.cluster.ReloadState(ctx)
+		}
+		return conn, err
+	}
+}
+
+// ProcessHook implements redis.Hook. A command sent to a server by itself, past the map, is redirected in vain else.
+func (l lostServers) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		l.notice(ctx, cmd)
+		return err
+	}
+}
+
+// ProcessPipelineHook implements redis.Hook.
+func (l lostServers) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		for _, cmd := range cmds {
+			if l.notice(ctx, cmd) {
+				break
+			}
+		}
+		return err
+	}
+}
+
+func (l lostServers) notice(ctx context.Context, cmd redis.Cmder) bool {
+	if refusal := redis.Error(nil); !errors.As(cmd.Err(), &refusal) || !redirects(refusal.Error()) {
+		return false
+	}
+	l.cluster.ReloadState(ctx)
+	return true
+}
+
+// redirects tells whether a refusal says that the slot is, or will soon be, another server's.
+func redirects(refusal string) bool {
+	return slices.ContainsFunc([]string{"MOVED ", "READONLY ", "CLUSTERDOWN "}, func(kind string) bool {
+		return strings.HasPrefix(refusal, kind)
+	})
 }
 
 // refusedLogins tells each command of a pipeline that it was not run. The library does not if the server refuses the

@@ -59,20 +59,27 @@ func TestVariablesDescribeConfig(t *testing.T) {
 
 // TestExamplesAreValid sets each variable to its example, in an environment where that makes sense.
 func TestExamplesAreValid(t *testing.T) {
-	key := writeKey(t, ecKey(t))
+	key, pair := writeKey(t, ecKey(t)), writeCertificate(t)
+	files := map[string]string{
+		"JWT_PUBLIC_KEY_PATH": key.public, "REDIS_CA_PATH": pair.cert, "REDIS_CERT_PATH": pair.cert, "REDIS_KEY_PATH": pair.key,
+	}
 	with := map[string][]string{
-		"ENVIRONMENT":         {"JWT_SECRET_KEY=" + goodSecret},
-		"REDIS_ADDRS":         {"REDIS_MODE=cluster"},
-		"REDIS_MASTER_NAME":   {"REDIS_MODE=sentinel", "REDIS_ADDRS=a:1"},
-		"JWT_PUBLIC_KEY_PATH": {"JWT_ALGORITHM=ES256"},
-		"JWT_JWKS_URL":        {"JWT_ALGORITHM=ES256"},
-		"CLUSTER_ADVERTISE":   {"CLUSTER_BIND=0.0.0.0:7946"},
+		"ENVIRONMENT":           {"JWT_SECRET_KEY=" + goodSecret},
+		"REDIS_ADDRS":           {"REDIS_MODE=cluster"},
+		"REDIS_MASTER_NAME":     {"REDIS_MODE=sentinel", "REDIS_ADDRS=a:1"},
+		"REDIS_TLS_SERVER_NAME": {"REDIS_TLS=true"},
+		"REDIS_CA_PATH":         {"REDIS_TLS=true"},
+		"REDIS_CERT_PATH":       {"REDIS_TLS=true", "REDIS_KEY_PATH=" + pair.key},
+		"REDIS_KEY_PATH":        {"REDIS_TLS=true", "REDIS_CERT_PATH=" + pair.cert},
+		"JWT_PUBLIC_KEY_PATH":   {"JWT_ALGORITHM=ES256"},
+		"JWT_JWKS_URL":          {"JWT_ALGORITHM=ES256"},
+		"CLUSTER_ADVERTISE":     {"CLUSTER_BIND=0.0.0.0:7946"},
 	}
 	for _, v := range variables {
 		t.Run(v.Name, func(t *testing.T) {
 			value := v.Example
-			if v.Name == "JWT_PUBLIC_KEY_PATH" {
-				value = key.public
+			if file, is := files[v.Name]; is {
+				value = file
 			}
 			r := read(t, good(append(with[v.Name], v.Name+"="+value)...)...)
 			require.Empty(t, r.Faults)
@@ -88,7 +95,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Environment: "development", Port: 8003, LogLevel: slog.LevelInfo, LogFormat: "text",
 		DrainWindow: 20 * time.Second, ShutdownTimeout: 28 * time.Second, CanaryInterval: 5 * time.Second, Metrics: true,
-		RedisMode: "single", RedisHost: "localhost", RedisPort: 6379, RedisPrefix: "{teloo}",
+		RedisMode: "single", RedisHost: "localhost", RedisPort: 6379, RedisPrefix: "{teloo}", RedisWaitTimeout: time.Second,
 		JWTAlgorithm: list{"HS256"}, JWTSecretKey: goodSecret,
 		JWTRoles:        pairs{"admin": "admin", "analyst": "admin", "support": "admin", "advisor": "advisor", "client": "client"},
 		SubscribePolicy: pairs{"admin": "any", "advisor": "any", "client": "granted"},
@@ -97,6 +104,7 @@ func TestDefaults(t *testing.T) {
 		MaxPayload: 100_000, HandshakeRate: 50, HandshakeBurst: 500, MaxSocketsPerUser: 100, MaxRoomsPerSocket: 256, EventRate: 50,
 		EventBurst: 300, RecoveryWindow: 2 * time.Minute, RecoveryMaxEvents: 10_000, RingMaxEntries: 100_000, RingMaxBytes: 64 << 20,
 		LogMaxEntries: 500_000, DeadMaxEntries: 100_000, GrantTTL: 720 * time.Hour, DedupeTTL: 10 * time.Minute,
+		TraceEntries: 20_000, OTLPRatio: 0.01,
 	}
 	require.Equal(t, want, r.Config)
 }
@@ -199,6 +207,15 @@ func TestFaults(t *testing.T) {
 		{"REDIS_HOST=tcp://x", "REDIS_HOST: \"tcp://x\" is neither"},
 		{"REDIS_HOST=redis://u:hush@x", "REDIS_HOST: \"xxxxx@x\" is neither"},
 		{"REDIS_MODE=cluster REDIS_ADDRS=u:hush@a", "REDIS_ADDRS: \"xxxxx@a\" has no port"},
+		{"REDIS_CA_PATH=/no/such REDIS_KEY_PATH=k", "REDIS_CA_PATH: is set, but TLS is not asked for|REDIS_KEY_PATH: is set, but TLS"},
+		{"REDIS_TLS=true REDIS_CA_PATH=/no/such", "REDIS_CA_PATH: open /no/such: no such file"},
+		{"REDIS_URL=rediss://h REDIS_CA_PATH=/dev/null", "REDIS_CA_PATH: holds no certificate in PEM"},
+		{"REDIS_TLS=true REDIS_CERT_PATH=/no/such", "REDIS_KEY_PATH: is not set, but REDIS_CERT_PATH is"},
+		{"REDIS_TLS=true REDIS_KEY_PATH=/no/such", "REDIS_CERT_PATH: is not set, but REDIS_KEY_PATH is"},
+		{"REDIS_TLS=true REDIS_CERT_PATH=/no/such REDIS_KEY_PATH=/no/such", "REDIS_CERT_PATH: with REDIS_KEY_PATH: open /no/such"},
+		{"REDIS_TLS=true REDIS_TLS_SERVER_NAME=a/b", "REDIS_TLS_SERVER_NAME: \"a/b\" is neither"},
+		{"REDIS_WAIT_REPLICAS=17", "REDIS_WAIT_REPLICAS: 17 is not between 0 and 16"},
+		{"REDIS_WAIT_TIMEOUT=1ms", "REDIS_WAIT_TIMEOUT: 1ms is not between 10ms and 10m0s"},
 		{"REDIS_PORT=tcp://10.0.0.1:6379", "REDIS_PORT: \"tcp://10.0.0.1:6379\" is a Kubernetes service link"},
 		{"REDIS_PORT=0", "REDIS_PORT: 0 is not between"},
 		{"REDIS_DB=-1", "REDIS_DB: -1 is not between"},
@@ -356,14 +373,15 @@ func TestEnvFileFaults(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for environ, want := range map[string]string{
-		"JWT_ALGORITHMS=HS256":                         "JWT_ALGORITHMS is not a variable of this program; is JWT_ALGORITHM meant?",
-		"DRAIN_TIMEOUT=10s":                            "DRAIN_TIMEOUT has no effect: it is DRAIN_WINDOW now, over which sending the clients away is spread",
-		"CORS_ORIGIN=*":                                "CORS_ORIGIN is not a variable of this program; is CORS_ORIGINS meant?",
-		"REDIS_PASS=x":                                 "REDIS_PASS is not a variable of this program; is REDIS_PASSWORD meant?",
-		"JTW_SECRET_KEY=x":                             "JTW_SECRET_KEY is not a variable of this program; is JWT_SECRET_KEY meant?",
-		"WS_MAX_CONNECTION=1":                          "WS_MAX_CONNECTION is not a variable of this program; is WS_MAX_CONNECTIONS meant?",
-		"JWT_EXPIRES=1":                                "JWT_EXPIRES is not a variable of this program; it has no effect",
-		"EVENT_BURST=255":                              "EVENT_BURST is below MAX_ROOMS_PER_SOCKET: a page that subscribes to so many at once is refused some",
+		"JWT_ALGORITHMS=HS256": "JWT_ALGORITHMS is not a variable of this program; is JWT_ALGORITHM meant?",
+		"DRAIN_TIMEOUT=10s":    "DRAIN_TIMEOUT has no effect: it is DRAIN_WINDOW now, over which sending the clients away is spread",
+		"CORS_ORIGIN=*":        "CORS_ORIGIN is not a variable of this program; is CORS_ORIGINS meant?",
+		"REDIS_PASS=x":         "REDIS_PASS is not a variable of this program; is REDIS_PASSWORD meant?",
+		"JTW_SECRET_KEY=x":     "JTW_SECRET_KEY is not a variable of this program; is JWT_SECRET_KEY meant?",
+		"WS_MAX_CONNECTION=1":  "WS_MAX_CONNECTION is not a variable of this program; is WS_MAX_CONNECTIONS meant?",
+		"JWT_EXPIRES=1":        "JWT_EXPIRES is not a variable of this program; it has no effect",
+		"EVENT_BURST=255":      "EVENT_BURST is below MAX_ROOMS_PER_SOCKET: a page that subscribes to so many at once is refused some",
+
 		"TRUSTED_PROXIES=loopback HANDSHAKE_RATE=0":    "TRUSTED_PROXIES has no effect: HANDSHAKE_RATE is 0",
 		"REDIS_URL=redis://h REDIS_HOST=i":             "REDIS_URL is used; REDIS_HOST and REDIS_PORT have no effect",
 		"JWT_PUBLIC_KEY_PATH=/x":                       "JWT_PUBLIC_KEY_PATH and JWT_JWKS_URL have no effect: JWT_ALGORITHM names HS algorithms only",

@@ -218,7 +218,7 @@ type lastMinute struct {
 
 type latencyShot struct {
 	at   time.Time
-	held metrics.Snapshot
+	held *metrics.Snapshot
 }
 
 const (

@@ -40,7 +40,7 @@ func (d *devCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return fmt.Errorf("--port: %w", err)
 	}
-	store, err := startDevRedis(ctx, d.Redis, log)
+	store, err := startDevRedis(ctx, d.Redis, ofGateway(log))
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -53,8 +53,9 @@ func (d *devCmd) Run(ctx context.Context, a *app) error {
 
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return d.runNodes(ctx, cfg, listener, demo, log) })
+	tasks.Go(func() error { return a.level.run(ctx, ofGateway(log)) }) // one for all nodes, which share the log
 	if d.Every > 0 {
-		tasks.Go(func() error { return newFlow(demo.publisher, d.Every, log).Run(ctx) })
+		tasks.Go(func() error { return newFlow(demo.publisher, d.Every, ofGateway(log)).Run(ctx) })
 	}
 	return tasks.Wait()
 }
@@ -111,7 +112,7 @@ func (d *devCmd) runNodes(ctx context.Context, cfg Config, listener net.Listener
 		node.AdvertiseAddr = addrs[i]
 		nodes.Go(func() error { return runDevNode(ctx, node, inner[i], demo, log.With("node", node.NodeName)) })
 	}
-	proxy := newWebServer(newStickyProxy(addrs), log)
+	proxy := newWebServer(newStickyProxy(addrs), ofGateway(log))
 	nodes.Go(func() error { return serveHTTP(ctx, proxy, listener) })
 	return nodes.Wait()
 }
@@ -137,8 +138,7 @@ func runDevNode(ctx context.Context, cfg Config, listener net.Listener, demo *de
 		return errors.Join(err, listener.Close())
 	}
 	sources, web := p.sources(), cfg.apiConfig()
-	sources.Demo = api.Demo{Token: demo.token, Publish: demo.publish}
-	web.Dev = true
+	demo.show(&sources, &web)
 	return p.run(ctx, doors{clients: listener}, sources, web)
 }
 

@@ -35,9 +35,12 @@ type cli struct {
 	Withdraw withdrawCmd `cmd:"" help:"Withdraw a user's grant for a solicitud's room."`
 	Admin    adminCmd    `cmd:"" help:"Have a running cluster list or close a user's sockets, revoke, grant, publish or drain."`
 	Publish  publishCmd  `cmd:"" help:"Write events to the event stream, as the Core API does."`
+	Flow     flowCmd     `cmd:"" help:"Write made-up events to the event stream, for a demonstration."`
 	Dead     deadCmd     `cmd:"" help:"List, show, replay or drop dead letters: events that could not be relayed."`
 	Doctor   doctorCmd   `cmd:"" help:"Examine Redis, the nodes and the way in, and say what to do."`
 	Bench    benchCmd    `cmd:"" help:"Load a running cluster with clients and events, and show latency and losses."`
+	Health   healthCmd   `cmd:"" help:"Ask the node on this machine whether it is well."`
+	Smoke    smokeCmd    `cmd:"" help:"Connect to a running cluster, publish an event and wait for it."`
 	Config   configCmd   `cmd:"" help:"Show the configuration in effect, and every fault of it."`
 	Explain  explainCmd  `cmd:"" help:"Show which rooms an event goes to, or the routing table."`
 	Trace    traceCmd    `cmd:"" help:"Show what became of an event: whom it was for, and whom it reached."`

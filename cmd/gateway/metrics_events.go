@@ -41,6 +41,14 @@ var canaryMetrics = []row{
 		Values: ofCanary(func(s canary.Stats) float64 { return float64(s.LastHeard.UnixMilli()) / 1000 }),
 	},
 	{
+		Name: "teloo_canary_interval_seconds", Kind: metrics.Gauge, Help: "`CANARY_INTERVAL`",
+		Values: func(f *figures, emit emit) {
+			if f.canary != nil {
+				emit(f.cfg.CanaryInterval.Seconds())
+			}
+		},
+	},
+	{
 		Name: "teloo_canary_latency_seconds", Kind: metrics.Gauge, Help: "What that took from being written until a socket would have been sent it",
 		Values: ofCanary(func(s canary.Stats) float64 { return s.Latency.Seconds() }),
 	},
@@ -73,6 +81,7 @@ var logMetrics = []row{
 			emit(float64(f.adapterStats.UnknownNamespace), "unknown_namespace")
 		},
 	},
+	metrics.Count("teloo_log_without_replicas_total", "Times that delivery went on although too few of Redis' replicas had answered in time", func(f *figures) uint64 { return f.adapterStats.WithoutReplicas }),
 	metrics.Count("teloo_log_read_errors_total", "Failed reads of the log", func(f *figures) uint64 { return f.adapterStats.ReadErrors }),
 	metrics.Count("teloo_log_gaps_total", "Times that this node's position had been trimmed away, and all its sockets were closed", func(f *figures) uint64 { return f.adapterStats.Gaps }),
 	metrics.Count("teloo_log_went_back_total", "Times that the log had lost its newest entries", func(f *figures) uint64 { return f.adapterStats.WentBack }),

@@ -187,7 +187,7 @@ func requireShownFigures(t *testing.T, runbook string, names []string) {
 func TestPromtool(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
-		t.Skip("promtool is not here; .ci/install installs it")
+		t.Fatal("promtool is not here; .ci/install installs it")
 	}
 	run := func(args ...string) {
 		t.Helper()

@@ -70,7 +70,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 	began := time.Now()
 	identity := cfg.identity(began)
 	p := &parts{
-		cfg: cfg, identity: identity, began: began, base: log, log: log.With("component", "gateway"),
+		cfg: cfg, identity: identity, began: began, base: log, log: ofGateway(log),
 		commands: cfg.newRedis(false), events: cfg.newRedis(true), entries: cfg.newRedis(true),
 		router: node.NewRouter(cfg.JWTRoles), drain: make(chan struct{}, 1),
 	}
@@ -255,7 +255,7 @@ func (p *parts) watchRedis(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		ping, cancel := context.WithTimeout(ctx, patience)
-		err := p.commands.Ping(ping).Err()
+		err := p.pingRedis(ping)
 		cancel()
 		if ctx.Err() != nil {
 			return nil

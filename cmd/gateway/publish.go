@@ -45,7 +45,7 @@ func (p *publishCmd) Run(ctx context.Context, a *app) error {
 	client := c.newRedis(false)
 	defer func() { _ = client.Close() }()
 	s := &sending{
-		publisher: streams.NewPublisher(client, c.RedisPrefix),
+		publisher: c.newPublisher(client),
 		router:    node.NewRouter(c.JWTRoles),
 		say:       a.say,
 		place:     c.RedisPrefix + ":events on " + c.redisPlace(),

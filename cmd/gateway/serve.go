@@ -7,16 +7,25 @@ import (
 	"github.com/teloo/realtime-gateway/api"
 )
 
-type serveCmd struct{}
+type serveCmd struct {
+	Demo bool `help:"Serve the demo page too, which lets in anybody who asks; in development only, and without HOST on loopback only."`
+}
 
 // Run runs a node until ctx ends.
-func (*serveCmd) Run(ctx context.Context, a *app) error {
+func (s *serveCmd) Run(ctx context.Context, a *app) error {
 	cfg, err := a.config()
 	if err != nil {
 		return err
 	}
+	var page *demo
+	if s.Demo {
+		if page, err = openDemo(&cfg); err != nil {
+			return err
+		}
+		defer page.close()
+	}
 	log := a.logger(cfg)
-	tuneMemory(log)
+	tuneMemory(ofGateway(log))
 	d, err := openDoors(ctx, cfg)
 	if err != nil {
 		return err
@@ -26,7 +35,11 @@ func (*serveCmd) Run(ctx context.Context, a *app) error {
 		return errors.Join(err, d.close())
 	}
 	p.level = a.level
-	return p.run(ctx, d, p.sources(), cfg.apiConfig())
+	sources, web := p.sources(), cfg.apiConfig()
+	if page != nil {
+		page.show(&sources, &web)
+	}
+	return p.run(ctx, d, sources, web)
 }
 
 // run starts the parts, serves until ctx ends or a part fails, and stops them in order. It is the one place where the

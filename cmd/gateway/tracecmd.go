@@ -64,7 +64,7 @@ var verdicts = map[string]string{
 func traceText(t *admin.Trace) string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(&b, "%-10s %s\n", oneLine(name), oneLine(fmt.Sprintf(format, args...)))
 	}
 	line(t.ID, "%s", verdicts[t.Verdict])
 	writeOrigin(line, t)

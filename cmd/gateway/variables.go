@@ -44,7 +44,13 @@ var variables = []variable{
 	{Name: "REDIS_SENTINEL_PASSWORD", Example: "a-long-random-password", Secret: true, Derived: "none", Doc: "Password at the sentinels."},
 	{Name: "REDIS_DB", Example: "0", Doc: "Database number; 0 on a cluster."},
 	{Name: "REDIS_TLS", Example: "true", Doc: "Use TLS, where no URL says so."},
+	{Name: "REDIS_TLS_SERVER_NAME", Example: "redis.example", Derived: "the host's", Doc: "Name that the server's certificate has to have; for sentinels and clusters that give addresses."},
+	{Name: "REDIS_CA_PATH", Example: "/etc/gateway/redis-ca.pem", Derived: "the system's", Doc: "PEM file of the authorities that the server's certificate may come from."},
+	{Name: "REDIS_CERT_PATH", Example: "/etc/gateway/redis-client.pem", Derived: "none", Doc: "PEM file of this node's own certificate, if Redis asks for one. Read anew for each connection, as is the key."},
+	{Name: "REDIS_KEY_PATH", Example: "/etc/gateway/redis-client.key", Derived: "none", Doc: "PEM file of its key."},
 	{Name: "REDIS_PREFIX", Example: "{teloo}", Doc: "Prefix of every key and channel. One hash tag, so that scripts work on a cluster."},
+	{Name: "REDIS_WAIT_REPLICAS", Example: "1", Doc: "Replicas of Redis that must have an event before a client is sent it, and before an operator's command is answered as done; so that a failover to one of them takes nothing back. 0 to 16; 0: Redis' master alone."},
+	{Name: "REDIS_WAIT_TIMEOUT", Example: "1s", Doc: "How long delivery waits for these replicas, then goes on without, with a warning, until there are enough again. 0s: for as long as it takes. Else 10ms to 10m."},
 
 	{Name: "JWT_ALGORITHM", Group: "Access", Example: "HS256", Doc: "Accepted algorithms, comma-separated: HS, RS, PS or ES with 256, 384 or 512, or EdDSA. A token of another one is refused."},
 	{Name: "JWT_SECRET_KEY", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Secrets of the HS algorithms, comma-separated: a token may be signed with any."},

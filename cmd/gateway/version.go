@@ -6,14 +6,18 @@ import (
 	"runtime/debug"
 )
 
-// version is set by the linker (-X main.version=…) in builds that have one.
-var version = ""
+// version and commit are set by the linker (-X main.version=…) in builds that have them.
+var version, commit = "", ""
 
 type versionCmd struct{}
 
-// Run prints the version, the Go release and the platform.
+// Run prints the version, the commit if it is known, the Go release and the platform.
 func (*versionCmd) Run(a *app) error {
-	_, err := fmt.Fprintf(a.stdout, "gateway %s (%s, %s/%s)\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	of := ""
+	if commit != "" {
+		of = "commit " + commit + ", "
+	}
+	_, err := fmt.Fprintf(a.stdout, "gateway %s (%s%s, %s/%s)\n", buildVersion(), of, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }
 

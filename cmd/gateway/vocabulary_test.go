@@ -29,11 +29,13 @@ also has ` + "`time`, `level`, `node` and `component`" + `. Made by ` + "`go tes
 // spoken is one place where something is logged.
 type spoken struct{ pkg, level, message, attributes string }
 
-var logLevels = map[string]string{"Debug": "debug", "Info": "info", "Warn": "warn", "Error": "error", "warnf": "warn"}
+var logLevels = map[string]string{"Debug": "debug", "Info": "info", "Warn": "warn", "Error": "error", "warnf": "warn", "Log": "varies"}
 
-// TestLogVocabulary holds deploy/LOGS.md to what is logged, and messages to being constant.
+// TestLogVocabulary holds deploy/LOGS.md to what is logged, messages to being constant, and each package that logs to
+// naming its component.
 func TestLogVocabulary(t *testing.T) {
 	var all []spoken
+	named := map[string]bool{} // packages that give their logger a component
 	for _, dir := range []string{"adapter", "api", "cmd", "node", "presence", "streams"} {
 		err := filepath.WalkDir(filepath.Join("..", "..", dir), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -50,12 +52,18 @@ func TestLogVocabulary(t *testing.T) {
 						s.pkg = filepath.ToSlash(pkg)
 						all = append(all, s)
 					}
+					if namesComponent(call) {
+						named[filepath.ToSlash(pkg)] = true
+					}
 				}
 				return true
 			})
 			return nil
 		})
 		require.NoError(t, err)
+	}
+	for _, s := range all {
+		require.True(t, named[s.pkg], "%s logs %q with no component", s.pkg, s.message)
 	}
 	slices.SortFunc(all, func(a, b spoken) int {
 		return cmp.Or(cmp.Compare(a.pkg, b.pkg), cmp.Compare(a.message, b.message), cmp.Compare(a.level, b.level), cmp.Compare(a.attributes, b.attributes))
@@ -72,7 +80,11 @@ func TestLogVocabulary(t *testing.T) {
 // spokenIn looks at a call of a logger: one whose name ends in log, or a method of ours that warns seldom.
 func spokenIn(t *testing.T, path string, call *ast.CallExpr) (spoken, bool) {
 	method, ok := call.Fun.(*ast.SelectorExpr)
-	if !ok || logLevels[method.Sel.Name] == "" {
+	if !ok {
+		return spoken{}, false
+	}
+	name, inContext := strings.CutSuffix(method.Sel.Name, "Context")
+	if logLevels[name] == "" {
 		return spoken{}, false
 	}
 	args := call.Args
@@ -80,6 +92,12 @@ func spokenIn(t *testing.T, path string, call *ast.CallExpr) (spoken, bool) {
 		args = args[1:] // behind the kind
 	} else if !strings.HasSuffix(strings.ToLower(lastName(method.X)), "log") {
 		return spoken{}, false
+	}
+	switch {
+	case name == "Log" && len(args) > 2:
+		args = args[2:] // behind the context and the level
+	case inContext && len(args) > 1:
+		args = args[1:]
 	}
 	if len(args) == 0 {
 		return spoken{}, false
@@ -91,7 +109,18 @@ func spokenIn(t *testing.T, path string, call *ast.CallExpr) (spoken, bool) {
 		}
 		return spoken{}, false // handed on as it is, by a method whose callers are looked at
 	}
-	return spoken{level: logLevels[method.Sel.Name], message: message, attributes: attributesOf(t, path, args[1:], call)}, true
+	return spoken{level: logLevels[name], message: message, attributes: attributesOf(t, path, args[1:], call)}, true
+}
+
+// namesComponent looks for x.With("component", "name", …).
+func namesComponent(call *ast.CallExpr) bool {
+	method, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok || method.Sel.Name != "With" || len(call.Args) < 2 {
+		return false
+	}
+	key, _ := literal(call.Args[0])
+	name, _ := literal(call.Args[1])
+	return key == "component" && name != ""
 }
 
 func attributesOf(t *testing.T, path string, args []ast.Expr, call *ast.CallExpr) string {

@@ -15,7 +15,9 @@ from urllib.parse import quote
 import redis
 
 _NAME = re.compile(r"(solicitud|oferta|evaluacion|notificacion)_[a-z0-9_]{1,64}")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _MAX_DATA = 64 * 1024  # bytes of an event's JSON
+_MAX_ID = 128  # bytes of an event_id
 _GRANT_TTL = 30 * 24 * 3600  # seconds, as the gateway's GRANT_TTL
 
 
@@ -46,7 +48,7 @@ class GatewayEvents:
         Trying again is safe, here and by the caller with the same event_id: the gateway relays each once in 10 minutes.
         Integers of any size and text of any script reach the clients as they are.
         """
-        event_id = event_id or str(uuid.uuid4())
+        event_id = str(event_id or uuid.uuid4())
         fields = self._fields(event, data, rooms, event_id, occurred_at, traceparent)
         give_up = time.monotonic() + self._patience
         pause = 0.05
@@ -99,7 +101,11 @@ class GatewayEvents:
         text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         if len(text.encode()) > _MAX_DATA:
             raise Refused(f"data has over {_MAX_DATA} bytes")
+        if len(event_id.encode()) > _MAX_ID or _CONTROL.search(event_id):
+            raise Refused(f"event_id has over {_MAX_ID} bytes, or control characters")
         occurred_at = occurred_at or datetime.now(timezone.utc)
+        if occurred_at.tzinfo is None:  # the gateway would ignore it
+            raise Refused("occurred_at has no time zone")
         fields = {"event": event, "data": text, "event_id": event_id, "occurred_at": occurred_at.isoformat()}
         if rooms is not None:
             fields["rooms"] = json.dumps(list(rooms))

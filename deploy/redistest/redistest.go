@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -119,4 +120,43 @@ func freePort(tb testing.TB) int {
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port
+}
+
+// StartReplica runs a redis-server that follows the one at addr, and returns once it is in step with it.
+func StartReplica(tb testing.TB, addr string, args ...string) *Server {
+	tb.Helper()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		tb.Fatalf("the master's address: %v", err)
+	}
+	s := Start(tb, append([]string{"--replicaof", host, port, "--repl-diskless-sync-delay", "0"}, args...)...)
+	s.await("in step with its master", func(ctx context.Context, c *redis.Client) bool {
+		info, err := c.Info(ctx, "replication").Result()
+		return err == nil && strings.Contains(info, "master_link_status:up")
+	})
+	return s
+}
+
+// Promote makes a replica a master.
+func (s *Server) Promote() {
+	s.tb.Helper()
+	if err := s.Client().Do(context.Background(), "REPLICAOF", "NO", "ONE").Err(); err != nil {
+		s.tb.Fatalf("promoting redis-server on %s: %v", s.Addr(), err)
+	}
+}
+
+func (s *Server) await(what string, ok func(context.Context, *redis.Client) bool) {
+	s.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	c := s.Client()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok(ctx, c) {
+		select {
+		case <-ctx.Done():
+			s.tb.Fatalf("redis-server on %s is not %s within %v", s.Addr(), what, startTimeout)
+		case <-tick.C:
+		}
+	}
 }

@@ -14,10 +14,10 @@ import (
 
 // polling is what long-polling adds to a session. It belongs to the session's lock.
 type polling struct {
-	began bool
-	// waiting is the open GET's signal, nil if there is none; posting: a POST is being handled.
+	began   bool
+	posting bool // a POST is being handled
+	// waiting is the open GET's signal, nil if there is none.
 	waiting chan struct{}
-	posting bool
 	// missed counts heartbeats at which something waited and nobody came for it.
 	missed int
 }

@@ -48,6 +48,24 @@ const (
 
 // Session is the connection of one client, whatever carries it. Its methods are safe for concurrent use; none blocks.
 type Session struct {
+	// What a message for many touches stands first, so that it is together in memory, and the whole fills cache lines, so
+	// that it begins with one.
+
+	state atomic.Uint32
+	// trusted: messages may be as large as Config.MaxPayload.
+	trusted atomic.Bool
+	// unannounced: nothing goes out yet. mu.
+	unannounced bool
+	// broken: nothing can be sent, and what was received is being read. mu.
+	broken bool
+	// hangup: the client has closed and is let go once what waits has been sent. mu.
+	hangup bool
+
+	mu sync.Mutex
+	// ws carries the session if it is not nil, else polling does. mu.
+	ws    *conn
+	queue queue // mu
+
 	emitter
 
 	id     string
@@ -55,39 +73,23 @@ type Session struct {
 	remote string
 	alarm  alarm // the server's wheel
 
-	state atomic.Uint32
-	// trusted: messages may be as large as Config.MaxPayload.
-	trusted atomic.Bool
-
 	// received is held while listeners are told of what the client sent, and of the end.
 	received sync.Mutex
 
-	mu    sync.Mutex
-	queue queue // mu
-
-	// ws carries the session if it is not nil, else polling does. mu.
-	ws   *conn
 	poll polling // mu
 	// next is the connection that a polling client is changing to, probed that it has been answered there. mu.
 	next   *conn
 	probed bool
-
-	// unannounced: nothing goes out yet. mu.
-	unannounced bool
 	// pinged says that the client owes an answer. mu.
 	pinged bool
-	// held, if not nil, makes what the client sends wait until it is closed. mu.
-	held chan struct{}
 	// settling: what the client sends waits until its earlier messages have been handled, of which unsettled, of
 	// unsettledBytes, may not have been. mu.
 	settling                  bool
 	unsettled, unsettledBytes int
+	// held, if not nil, makes what the client sends wait until it is closed. mu.
+	held chan struct{}
 	// takenSlowly counts bytes that a client took that does not take all at once, since the last heartbeat. mu.
 	takenSlowly int
-	// broken: nothing can be sent, and what was received is being read. mu.
-	broken bool
-	// hangup: the client has closed and is let go once what waits has been sent. mu.
-	hangup bool
 	// closing is why an orderly close was begun. mu.
 	closing string
 	// why is why the session has ended, in a word. mu.

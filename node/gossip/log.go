@@ -37,7 +37,7 @@ func (l *logLines) Write(line []byte) (int, error) {
 	}
 	ctx := context.Background()
 	if l.log.Enabled(ctx, level) {
-		l.log.LogAttrs(ctx, level, "memberlist", slog.String("detail", string(text[:min(len(text), maxLogLine)])))
+		l.log.Log(ctx, level, "memberlist", "detail", string(text[:min(len(text), maxLogLine)]))
 	}
 	return len(line), nil
 }

@@ -11,16 +11,16 @@ import (
 // commands are those that the gateway sends or its scripts call, with arguments as they could be; KEY stands for a key of
 // ours, CHANNEL for a channel.
 var commands = []string{
-	"PING", "TIME", "INFO", "CLIENT ID", "CLIENT UNBLOCK 1",
+	"PING", "TIME", "INFO", "WAIT 1 1", "MULTI", "EXEC", "CLIENT SETNAME x", "CLIENT ID", "CLIENT UNBLOCK 1",
 	"EVAL return 1 KEY", "EVALSHA x 1 KEY",
-	"PUBLISH CHANNEL x", "SUBSCRIBE CHANNEL", "PUBSUB NUMSUB CHANNEL",
+	"PUBLISH CHANNEL x", "SUBSCRIBE CHANNEL", "PUBSUB channels *", "PUBSUB NUMSUB CHANNEL",
 	"GET KEY", "MGET KEY", "SET KEY x", "DEL KEY", "EXISTS KEY", "INCR KEY",
-	"HDEL KEY f", "HGET KEY f", "HGETALL KEY", "HINCRBY KEY f 1", "HLEN KEY", "HRANDFIELD KEY 1", "HSET KEY f x",
+	"HDEL KEY f", "HGET KEY f", "HGETALL KEY", "HINCRBY KEY f 1", "HLEN KEY", "HVALS KEY", "HMGET KEY f", "HSCAN KEY 0", "HRANDFIELD KEY 1", "HSET KEY f x",
 	"XACK KEY g 1-1", "XADD KEY * f x", "XAUTOCLAIM KEY g c 0 0-0", "XCLAIM KEY g c 0 1-1", "XDEL KEY 1-1",
 	"XGROUP CREATE KEY g 0", "XGROUP DELCONSUMER KEY g c", "XINFO GROUPS KEY", "XINFO STREAM KEY", "XINFO CONSUMERS KEY g",
 	"XLEN KEY", "XPENDING KEY g", "XRANGE KEY - +", "XREVRANGE KEY + -", "XTRIM KEY MAXLEN 1",
 	"XREAD STREAMS KEY 0", "XREADGROUP GROUP g c STREAMS KEY >",
-	"ZADD KEY 1 m", "ZRANGEBYSCORE KEY 0 1", "ZREM KEY m", "ZREMRANGEBYSCORE KEY 0 1", "ZREVRANGE KEY 0 1", "ZSCORE KEY m",
+	"ZADD KEY 1 m", "ZMSCORE KEY m", "ZSCAN KEY 0", "ZRANGEBYSCORE KEY 0 1", "ZREM KEY m", "ZREMRANGEBYSCORE KEY 0 1", "ZREVRANGE KEY 0 1", "ZSCORE KEY m",
 }
 
 // permissions asks Redis, from 7.0 on, whether this user may do what the gateway does.

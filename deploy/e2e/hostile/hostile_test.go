@@ -134,9 +134,13 @@ func TestProcesses(t *testing.T) {
 		return nil
 	}))
 	require.Equal(t, "a panic", (&stage{node: p}).fault())
-	u, err := p.usage()
-	require.NoError(t, err)
-	require.Positive(t, u.residentKB)
+	var u usage
+	require.NoError(t, until(t.Context(), "it has become another program", 10*time.Second, func() (err error) {
+		if u, err = p.usage(); err == nil && u.residentKB == 0 {
+			err = errors.New("no memory yet")
+		}
+		return err
+	}))
 	require.Positive(t, u.files)
 	require.Equal(t, 1, u.threads)
 	p.stop()

@@ -54,8 +54,8 @@ func (f refusal) inject(ctx context.Context, s *scene) error {
 }
 
 // newest is the greatest number in the log.
-func newest(ctx context.Context, client *redis.Client) (int, error) {
-	numbers, err := numbersOf(ctx, client, "{teloo}:log")
+func newest(ctx context.Context, client redis.UniversalClient) (int, error) {
+	numbers, err := numbersOf(ctx, client, "{teloo}:log", "-")
 	if err != nil || len(numbers) == 0 {
 		return -1, err
 	}

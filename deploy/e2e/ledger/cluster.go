@@ -52,6 +52,7 @@ type clusterPlan struct {
 	nodes                int
 	people               []person
 	relay                bool
+	redis                string // its kind; "": a single server
 	env                  []string
 	logDelay             bool // the nodes' reading of the log can be held back, and their logs tell who resumed where
 }
@@ -60,7 +61,7 @@ type clusterPlan struct {
 func startCluster(ctx context.Context, plan clusterPlan) (*cluster, error) {
 	c := &cluster{dir: plan.dir, binary: plan.binary}
 	var err error
-	if c.redis, err = startRedis(ctx, plan.dir, plan.nodes, plan.logDelay); err != nil {
+	if c.redis, err = startRedis(ctx, plan.dir, plan.nodes, plan.logDelay, plan.redis); err != nil {
 		return c, err
 	}
 	if err := c.prepareNodes(plan); err != nil {
@@ -103,7 +104,8 @@ func (c *cluster) prepareNodes(plan clusterPlan) error {
 		seeds = append(seeds, loopback(port))
 	}
 	for i, n := range c.nodes {
-		n.env = append(c.environment(n, c.redis.addr(i), strings.Join(seeds, ",")), plan.env...)
+		n.env = append(c.environment(n, strings.Join(seeds, ",")), c.redis.environment(i)...)
+		n.env = append(n.env, plan.env...)
 		if plan.logDelay {
 			n.env = append(n.env, "LOG_LEVEL=debug")
 		}
@@ -115,11 +117,10 @@ func (c *cluster) prepareNodes(plan clusterPlan) error {
 	return err
 }
 
-func (c *cluster) environment(n *gateway, redisAddr, seeds string) []string {
-	host, port, _ := strings.Cut(redisAddr, ":")
+func (c *cluster) environment(n *gateway, seeds string) []string {
 	return []string{
 		"ENVIRONMENT=development", "LOG_FORMAT=json", "HOST=127.0.0.1", "PORT=" + strconv.Itoa(n.port),
-		"REDIS_HOST=" + host, "REDIS_PORT=" + port, "JWT_SECRET_KEY=" + secret, "JWT_ALGORITHM=HS256",
+		"JWT_SECRET_KEY=" + secret, "JWT_ALGORITHM=HS256",
 		"NODE_NAME=" + n.name, "CLUSTER_BIND=" + loopback(n.gossip), "CLUSTER_ADVERTISE=" + loopback(n.heard),
 		"CLUSTER_SEEDS=" + seeds, "CLUSTER_SECRET=ledger-harness-secret-32-bytes-xx", "DRAIN_WINDOW=5s",
 		"SHUTDOWN_TIMEOUT=20s",
@@ -252,7 +253,7 @@ func (c *cluster) startProxy(ctx context.Context, example string) (int, error) {
 
 // faults says what is wrong with the processes and their logs.
 func (c *cluster) faults() []string {
-	all := append([]*process{c.redis.process, c.proxy}, c.gone...)
+	all := slices.Concat(c.redis.processes(), []*process{c.proxy}, c.gone)
 	for _, n := range c.nodes {
 		all = append(all, n.process)
 	}

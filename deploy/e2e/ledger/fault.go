@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 )
 
 // fault is one way in which things go wrong, and what must hold nevertheless.
@@ -23,6 +24,9 @@ type about struct {
 	lossWithNotice bool // loss is allowed where the client was told `recovered: false`
 	logMayLose     bool // the log need not hold every event, only none twice or out of order
 
+	redis string // its kind; "": a single server
+	wait  int    // how many replicas the writer and the nodes wait for
+
 	clients  int            // 0: as many as asked for
 	light    bool           // the clients are light ones, not official; none polls, and they go past the edge
 	load     load           // zero: the ordinary one
@@ -30,6 +34,15 @@ type about struct {
 	relay    bool           // gossip goes through the relay
 	logDelay bool           // a node's reading of the log can be held back
 	env      []string       // of the nodes, besides
+}
+
+// environment is what the nodes are told besides.
+func (a about) environment() []string {
+	if a.wait == 0 {
+		return a.env
+	}
+	// Longer than a master is left alone, and shorter than a writer's patience.
+	return append(a.env, "REDIS_WAIT_REPLICAS="+strconv.Itoa(a.wait), "REDIS_WAIT_TIMEOUT=3s")
 }
 
 // unchecked is for faults that forbid nothing of their own.
@@ -56,6 +69,12 @@ func faults() []fault {
 		clientKill{},
 		outOfMemory{},
 		readOnly{},
+		&failover{kind: sentinels, wait: 1},
+		&failover{kind: sentinels},
+		&failover{kind: redisCluster, wait: 1},
+		&failover{kind: redisCluster},
+		switchover{kind: sentinels, wait: 2},
+		switchover{kind: redisCluster, wait: 1},
 		&storm{},
 		&drain{},
 	}

@@ -61,7 +61,7 @@ func (a *aofCut) inject(ctx context.Context, s *scene) error {
 func (s *scene) kept(ctx context.Context) (map[int]bool, error) {
 	kept := map[int]bool{}
 	for _, stream := range []string{eventStream, "{teloo}:log"} {
-		numbers, err := numbersOf(ctx, s.redis.direct, stream)
+		numbers, err := numbersOf(ctx, s.redis.direct, stream, "-")
 		if err != nil {
 			return nil, err
 		}

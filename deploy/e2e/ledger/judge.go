@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -209,7 +210,7 @@ var numbered = regexp.MustCompile(`\\?"n\\?":(\d+)`)
 
 // judgeLog holds the log to each event once, in order, and the dead letters to none.
 func (s *scene) judgeLog(ctx context.Context, r *result) {
-	numbers, err := numbersOf(ctx, s.redis.direct, "{teloo}:log")
+	numbers, err := numbersOf(ctx, s.redis.direct, "{teloo}:log", cmp.Or(s.redis.since, "-"))
 	if err != nil {
 		r.failf("reading the log: %v", err)
 		return
@@ -229,7 +230,7 @@ func (s *scene) judgeLog(ctx context.Context, r *result) {
 	if !s.about.logMayLose && len(numbers) != r.events {
 		r.failf("log: %d events of %d", len(numbers), r.events)
 	}
-	dead, err := s.redis.direct.XRangeN(ctx, "{teloo}:dead", "-", "+", 3).Result()
+	dead, err := s.redis.direct.XRangeN(ctx, "{teloo}:dead", cmp.Or(s.redis.since, "-"), "+", 3).Result()
 	if err != nil {
 		r.failf("reading dead letters: %v", err)
 	}
@@ -238,10 +239,11 @@ func (s *scene) judgeLog(ctx context.Context, r *result) {
 	}
 }
 
-// numbersOf reads the numbers of the harness's events from a stream's entries, those of the event stream or the log.
-func numbersOf(ctx context.Context, client *redis.Client, stream string) ([]int, error) {
+// numbersOf reads the numbers of the harness's events from a stream's entries, those of the event stream or the log, from
+// an id on.
+func numbersOf(ctx context.Context, client redis.UniversalClient, stream, from string) ([]int, error) {
 	var numbers []int
-	for from := "-"; ; {
+	for {
 		page, err := client.XRangeN(ctx, stream, from, "+", 1000).Result()
 		if err != nil {
 			return nil, err

@@ -44,6 +44,11 @@ func parse() *flags {
 	flag.StringVar(&f.gateway, "gateway", "bin/gateway", "gateway binary")
 	flag.StringVar(&f.haproxy, "haproxy", "deploy/haproxy/haproxy.cfg", "HAProxy configuration")
 	flag.StringVar(&f.worker, "worker", "deploy/e2e/ledger/worker.mjs", "the clients' program")
+	flag.StringVar(&f.target.address, "attach", "", "load balancer, host:port, of a cluster that runs already; its JWT secret is LEDGER_JWT_SECRET")
+	flag.StringVar(&f.target.redis, "redis", "", "with -attach: its Redis, host:port")
+	flag.StringVar(&f.target.harm, "harm", "true", "with -attach: shell command that does the harm and mends it")
+	flag.StringVar(&f.target.label, "label", "harm", "with -attach: what the harm is called")
+	flag.BoolVar(&f.target.light, "light", false, "with -attach: light clients, WebSocket only, for what is not sticky")
 	quiet := flag.Bool("quiet", false, "print the table only")
 	flag.Parse()
 	began := time.Now()
@@ -63,7 +68,7 @@ func run() int {
 		}
 		return 0
 	}
-	chosen, err := choose(f.faults)
+	chosen, err := f.choose()
 	if err == nil {
 		err = f.locate()
 	}
@@ -106,6 +111,16 @@ func (f *flags) playAll(ctx context.Context, chosen []fault) []*result {
 	return results
 }
 
+func (f *flags) choose() ([]fault, error) {
+	if f.target.address == "" {
+		return choose(f.faults)
+	}
+	if key := os.Getenv("LEDGER_JWT_SECRET"); key != "" {
+		secret = key
+	}
+	return []fault{harmed{target: f.target}}, nil
+}
+
 func choose(names string) ([]fault, error) {
 	if names == "all" {
 		return faults(), nil
@@ -130,7 +145,11 @@ func (f *flags) locate() error {
 	if f.clients < 30 || f.nodes < 2 || f.runs < 1 {
 		return fmt.Errorf("at least 30 clients, 2 nodes and 1 run, not %d, %d and %d", f.clients, f.nodes, f.runs)
 	}
-	for _, path := range []*string{&f.gateway, &f.haproxy, &f.worker} {
+	paths := []*string{&f.worker}
+	if f.target.address == "" {
+		paths = append(paths, &f.gateway, &f.haproxy)
+	}
+	for _, path := range paths {
 		absolute, err := filepath.Abs(*path)
 		if err != nil {
 			return err

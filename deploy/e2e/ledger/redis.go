@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,7 +24,9 @@ type redisServer struct {
 	dir     string
 	port    int
 	process *process
-	direct  *redis.Client // the harness's own way, past the proxies
+	direct  redis.UniversalClient // the harness's own way, past the proxies
+	many    *redisMany            // nil: this is a single server; else all of it, and there are neither process nor proxies
+	since   string                // where this run's log begins, as XRANGE takes it; "": at its beginning
 	proxies []*toxiproxy.Proxy
 	delays  []*logDelay // behind the proxies; nil: none were asked for
 }
@@ -35,12 +38,16 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 // startRedis returns what it started also with an error, to be stopped. delays says that the nodes' reading of the log
 // can be held back.
-func startRedis(ctx context.Context, dir string, nodes int, delays bool) (*redisServer, error) {
+func startRedis(ctx context.Context, dir string, nodes int, delays bool, kind string) (*redisServer, error) {
+	redis.SetLogger(silent{}) // what it would say of every outage is what the faults are about
+	if kind != "" {
+		many, err := startMany(ctx, dir, kind)
+		return &redisServer{dir: dir, direct: many.client, many: many}, err
+	}
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	redis.SetLogger(silent{}) // what it would say of every outage is what the faults are about
 	s := &redisServer{dir: dir, port: port}
 	s.direct = redis.NewClient(&redis.Options{Addr: loopback(port), MaxRetries: -1, DialerRetries: 1, ReadTimeout: 2 * time.Second})
 	if err := s.launch(ctx); err != nil {
@@ -81,8 +88,21 @@ func (s *redisServer) launch(ctx context.Context) error {
 
 func (s *redisServer) kill() error { return s.process.end(syscall.SIGKILL, 10*time.Second) }
 
-// addr is where node i (from 0) finds Redis.
-func (s *redisServer) addr(i int) string { return s.proxies[i].Listen }
+// environment tells node i (from 0) where Redis is.
+func (s *redisServer) environment(i int) []string {
+	if s.many != nil {
+		return s.many.environment()
+	}
+	host, port, _ := strings.Cut(s.proxies[i].Listen, ":")
+	return []string{"REDIS_HOST=" + host, "REDIS_PORT=" + port}
+}
+
+func (s *redisServer) processes() []*process {
+	if s.many != nil {
+		return s.many.processes()
+	}
+	return []*process{s.process}
+}
 
 // toxic puts a fault on the proxies of the given nodes (from 0; none: all), in both directions of each if both is set,
 // else on what Redis answers.
@@ -136,6 +156,9 @@ func (s *redisServer) refuse() {
 }
 
 func (s *redisServer) stop() error {
+	if s.many != nil {
+		return s.many.stop()
+	}
 	s.refuse()
 	for _, delay := range s.delays {
 		delay.stop()

@@ -80,7 +80,8 @@ func (s *scene) wrongf(format string, args ...any) {
 type settings struct {
 	gateway, haproxy, worker string // files
 	clients, nodes           int
-	deliveries               int // at least, a run
+	target                   target // a cluster to attach to
+	deliveries               int    // at least, a run
 	progress                 func(format string, args ...any)
 }
 
@@ -132,14 +133,19 @@ func (s *scene) begin(ctx context.Context, dir string, seed uint64) error {
 		}
 	}
 	var err error
-	s.cluster, err = startCluster(ctx, clusterPlan{
-		dir: dir, binary: s.set.gateway, haproxy: s.set.haproxy, nodes: s.set.nodes, people: s.world.people,
-		relay: s.about.relay, logDelay: s.about.logDelay, env: s.about.env,
-	})
+	if s.set.target.address != "" {
+		s.cluster, err = attach(ctx, dir, s.set.target, s.world.people)
+	} else {
+		s.cluster, err = startCluster(ctx, clusterPlan{
+			dir: dir, binary: s.set.gateway, haproxy: s.set.haproxy, nodes: s.set.nodes, people: s.world.people,
+			relay: s.about.relay, logDelay: s.about.logDelay, redis: s.about.redis, env: s.about.environment(),
+		})
+	}
 	if err != nil {
 		return err
 	}
 	s.writer = newWriter(s.redis.direct, s.world, seed)
+	s.writer.wait = s.about.wait
 	if err := s.grant(ctx); err != nil {
 		return err
 	}

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-const secret = "ledger-harness-secret-of-at-least-32-bytes"
+// secret signs the tokens; a cluster that somebody else runs has its own.
+var secret = "ledger-harness-secret-of-at-least-32-bytes"
 
 // The roles as tokens name them; analysts and support are admins to the gateway.
 var roleRooms = map[string]string{

@@ -27,7 +27,8 @@ type load struct {
 // writer is the Core API: it writes numbered events one burst after the other, each until Redis has acknowledged it, so
 // that the numbers ascend in the stream. A repeated try carries the same event_id, which the gateway relays once.
 type writer struct {
-	redis *redis.Client
+	redis redis.UniversalClient
+	wait  int // an event is written only once so many replicas have it
 	world *world
 	run   string // makes the event ids this run's own
 	rnd   *rand.Rand
@@ -36,9 +37,10 @@ type writer struct {
 
 	mu     sync.Mutex
 	events []event // guarded by mu; appended before the first try
+	acked  int     // guarded by mu
 }
 
-func newWriter(client *redis.Client, w *world, seed uint64) *writer {
+func newWriter(client redis.UniversalClient, w *world, seed uint64) *writer {
 	return &writer{
 		redis: client, world: w, run: strconv.FormatInt(time.Now().UnixMilli(), 36),
 		rnd: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // a reproducible flow, not a secret
@@ -106,15 +108,50 @@ func (w *writer) add(ctx context.Context, events ...event) error {
 			return err
 		}
 	}
-	return until(ctx, fmt.Sprintf("event %d acknowledged", first), outageBound, func() error {
-		_, err := w.redis.TxPipelined(ctx, func(tx redis.Pipeliner) error {
-			for _, entry := range entries {
-				tx.XAdd(ctx, &redis.XAddArgs{Stream: eventStream, Values: entry})
-			}
-			return nil
-		})
-		return err
+	err := until(ctx, fmt.Sprintf("event %d acknowledged", first), outageBound, func() error { return w.try(ctx, entries) })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err == nil {
+		w.acked = first + len(events)
+	}
+	return err
+}
+
+// try writes entries once, all over one connection, which is what WAIT is about.
+func (w *writer) try(ctx context.Context, entries [][]any) error {
+	server, ok := w.redis.(*redis.Client)
+	if cluster, many := w.redis.(*redis.ClusterClient); many {
+		var err error
+		if server, err = cluster.MasterForKey(ctx, eventStream); err != nil {
+			return err
+		}
+		ok = true
+	}
+	if !ok {
+		return errUnwell
+	}
+	conn := server.Conn()
+	defer func() { _ = conn.Close() }()
+	_, err := conn.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+		for _, entry := range entries {
+			tx.XAdd(ctx, &redis.XAddArgs{Stream: eventStream, Values: entry})
+		}
+		return nil
 	})
+	if err != nil || w.wait == 0 {
+		return err
+	}
+	if have, err := conn.Wait(ctx, w.wait, time.Second).Result(); err != nil || have < int64(w.wait) {
+		return fmt.Errorf("%w: %d replicas have the event: %w", errUnwell, have, err)
+	}
+	return nil
+}
+
+// stuck says that an event is under way and not acknowledged.
+func (w *writer) stuck() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.acked < len(w.events)
 }
 
 func (w *writer) entry(n int, e event) ([]any, error) {

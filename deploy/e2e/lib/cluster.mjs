@@ -10,6 +10,10 @@ import { until } from './wait.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
+/** The users that a gateway's Redis should have, and the passwords that the example gives them. */
+export const USERS = here('../../redis/users.acl');
+const GATEWAY_USER = { REDIS_USERNAME: 'gateway', REDIS_PASSWORD: 'change-me-gateway' };
+
 export const GATEWAY = process.env.GATEWAY_BIN || here('../../../bin/gateway');
 
 /** An origin that the nodes allow; no other is. */
@@ -31,6 +35,7 @@ export async function withCluster(options, body) {
     await cluster.start();
     await body(cluster);
     cluster.processes.check();
+    await cluster.checkRights();
   } catch (err) {
     console.error(cluster.processes.tails());
     throw err;
@@ -46,9 +51,9 @@ export class Cluster {
 
   clients = [];
 
-  /** With `durable`, Redis has its data again after a restart. */
-  constructor({ nodes = 3, proxy = nodes > 1, redis = true, durable = false, env = {} } = {}) {
-    Object.assign(this, { size: nodes, proxied: proxy, env, redisFirst: redis, durable });
+  /** With `durable`, Redis has its data again after a restart. `kind` is another Redis than a single server: see kinds.mjs. */
+  constructor({ nodes = 3, proxy = nodes > 1, redis = true, durable = false, env = {}, kind } = {}) {
+    Object.assign(this, { size: nodes, proxied: proxy, env, redisFirst: redis, durable, kind });
   }
 
   async start() {
@@ -65,7 +70,12 @@ export class Cluster {
   }
 
   async startRedis() {
+    if (this.kind) {
+      this.redis = await this.kind.start(this.processes, ['--aclfile', USERS]);
+      return;
+    }
     const args = ['--port', this.redisPort, '--bind', '127.0.0.1', '--save', '', '--appendonly', this.durable ? 'yes' : 'no'];
+    args.push('--aclfile', USERS);
     if (this.durable) args.push('--appendfsync', 'always');
     this.redisProcess = this.processes.start('redis', 'redis-server', args.map(String));
     // It reconnects by itself when Redis is started again.
@@ -79,8 +89,8 @@ export class Cluster {
       HOST: '127.0.0.1',
       PORT: String(node.port),
       LOG_LEVEL: 'info',
-      REDIS_HOST: '127.0.0.1',
-      REDIS_PORT: String(this.redisPort),
+      ...(this.kind?.env ?? { REDIS_HOST: '127.0.0.1', REDIS_PORT: String(this.redisPort) }),
+      ...GATEWAY_USER,
       JWT_SECRET_KEY: SECRET,
       JWT_ALGORITHM: 'HS256',
       NODE_NAME: node.name,
@@ -140,6 +150,17 @@ export class Cluster {
     return this.nodes.find((n) => n.name === name);
   }
 
+  /** Throws when a node asked Redis for something that its user there has no right to. */
+  async checkRights() {
+    for (const redis of this.kind ? this.kind.servers() : [this.redis]) {
+      if (!redis?.isReady) continue; // it was stopped for good
+      const log = await redis.sendCommand(['ACL', 'LOG']);
+      const refused = log.map((flat) => Object.fromEntries(flat.flatMap((v, i) => (i % 2 ? [] : [[v, flat[i + 1]]]))))
+        .filter((one) => one.username === GATEWAY_USER.REDIS_USERNAME && one.reason !== 'auth');
+      if (refused.length > 0) throw new Error(`Redis refused: ${refused.map((r) => `${r.object} (${r.reason}, ${r.context})`)}`);
+    }
+  }
+
   async stats(node) {
     return (await getJSON(`${node.url}/stats`)).body;
   }
@@ -147,6 +168,7 @@ export class Cluster {
   async stop() {
     this.clients.forEach((c) => c.close());
     this.redis?.destroy();
+    this.kind?.stop?.();
     await this.processes.stop();
   }
 }

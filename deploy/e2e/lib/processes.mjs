@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { connect, createServer } from 'node:net';
 import { createSocket } from 'node:dgram';
-import { mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -103,6 +103,13 @@ export class Processes {
     return p;
   }
 
+  /** A directory of its own for one of them. */
+  directory(name) {
+    const path = join(this.dir, name);
+    mkdirSync(path);
+    return path;
+  }
+
   file(name, text) {
     const path = join(this.dir, name);
     writeFileSync(path, text);
@@ -137,7 +144,8 @@ export class Processes {
   async stop() {
     const end = (p) => p.end ?? p.kill('SIGTERM').catch(() => p.kill('SIGKILL'));
     // Redis last: the nodes say goodbye to it.
-    const [first, last] = [this.all.filter((p) => p.name !== 'redis'), this.all.filter((p) => p.name === 'redis')];
+    const isRedis = (p) => /^(redis|sentinel)\d?$/.test(p.name);
+    const [first, last] = [this.all.filter((p) => !isRedis(p)), this.all.filter(isRedis)];
     await Promise.all(first.map(end));
     await Promise.all(last.map(end));
     remove(this.dir);

@@ -6,9 +6,9 @@ export const EVENTS = '{teloo}:events';
 export const LOG = '{teloo}:log';
 export const DEAD = '{teloo}:dead';
 
-export async function connectRedis(port) {
+export async function connectRedis(port, options = {}) {
   const client = createClient({
-    url: `redis://127.0.0.1:${port}`, RESP: 2, socket: { reconnectStrategy: (n) => Math.min(50 * (n + 1), 1000) },
+    ...options, url: `redis://127.0.0.1:${port}`, RESP: 2, socket: { reconnectStrategy: (n) => Math.min(50 * (n + 1), 1000) },
   });
   client.on('error', () => {});
   await client.connect();
