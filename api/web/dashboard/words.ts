@@ -49,7 +49,7 @@ export const roles: Record<string, [one: string, many: string]> = {
 /** Why a node takes no clients. */
 export const notReady: Record<string, string> = {
   redis: "Redis does not answer it",
-  log: "it has not read the log yet",
+  log: "it does not read the log",
   presence: "its presence is not written yet",
   keys: "it has no keys to check tokens with",
   revocations: "it has not read the revocations yet",

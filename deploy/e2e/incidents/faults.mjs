@@ -89,7 +89,7 @@ export const incidents = [
   {
     name: 'dead-letter burst', alert: 'GatewayDeadLetters', inject: deadLetters, resolves: 'later',
     metric: 'sum(increase(teloo_events_dead_total[20s]))', moved: (v) => v > 20, back: none,
-    cause: /role "asesor" is unknown/, page: /could not be relayed/,
+    cause: /role "asesor" is unknown/, page: /\d+ events could not be relayed in the last/,
   },
   {
     name: 'slow consumers', alert: 'GatewaySlowConsumers', inject: slowConsumers, resolves: 'later',

@@ -163,7 +163,7 @@ async function main(wanted) {
     for (const incident of incidents.filter((i) => !wanted.length || wanted.some((w) => i.name.includes(w)))) {
       const row = await play(incident, { cluster, prometheus, page, env }).catch((err) => failures.push(err));
       if (row.incident) rows.push(row);
-      console.log(`${seconds(performance.now() - began)} s: ${incident.name} is over`);
+      console.log(`${seconds(performance.now() - began)} s: ${incident.name} ${row.incident ? 'is over' : `failed: ${failures.at(-1).message}`}`);
     }
     for (const row of rows) if (typeof row.resolved === 'function') row.resolved = await row.resolved(320_000);
     const events = await flow.stop();
