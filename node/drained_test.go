@@ -24,5 +24,4 @@ func TestDrainedAreThoseThatWereSentAway(t *testing.T) {
 	}
 	require.NoError(t, <-done)
 	require.Less(t, r.Stats().Drained, uint64(sockets))
-	require.Equal(t, r.Stats().Ended["drain"], r.Stats().Drained)
 }
