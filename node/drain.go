@@ -31,8 +31,10 @@ func (n *Node) Drain(ctx context.Context) error {
 	n.log.Info("draining", "sockets", len(sockets), "window", n.cfg.DrainWindow)
 	told := began
 	spread(ctx, len(sockets), drainTime(len(sockets), n.cfg.DrainWindow), func(i int) {
+		if transportOpen(sockets[i]) { // else its client has left by itself
+			n.drained.Add(1)
+		}
 		n.sendAway(sockets[i])
-		n.drained.Add(1)
 		if time.Since(told) >= drainTold {
 			told = time.Now()
 			n.log.Info("still draining", "asked", i+1, "of", len(sockets), "left", n.seats.Load())
