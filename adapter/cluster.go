@@ -106,6 +106,16 @@ func (l *deliveryLock) Lock() {
 	l.Mutex.Lock()
 }
 
+// lockWithin locks, or reports false if that takes longer.
+func (l *deliveryLock) lockWithin(patience time.Duration) bool {
+	for until := time.Now().Add(patience); !l.TryLock(); time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			return false
+		}
+	}
+	return true
+}
+
 // Unlock implements sync.Locker.
 func (l *deliveryLock) Unlock() {
 	l.Mutex.Unlock()

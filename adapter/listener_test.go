@@ -66,7 +66,7 @@ func TestUnreadTellsHowLongTheReaderIsBehind(t *testing.T) {
 }
 
 // A reader that hangs while it delivers holds the delivery lock: that it is behind has to be told all the same.
-func TestUnreadIsToldWhileADeliveryHangs(t *testing.T) {
+func TestWhatIsUnreadIsToldWhileADeliveryHangs(t *testing.T) {
 	f := startFollower(t, testConfig("a:1"))
 	f.add("*", "one", "5-1")
 	f.client.expect(events("one")...)
@@ -78,17 +78,18 @@ func TestUnreadIsToldWhileADeliveryHangs(t *testing.T) {
 	<-hung
 	defer close(release)
 	f.add("*", "three", "5-3")
-	time.Sleep(300 * time.Millisecond)
-	told := make(chan time.Duration, 1)
+	told := make(chan Stats, 1)
 	go func() {
-		behind, _ := f.cluster.Unread(context.Background())
-		told <- behind
+		for behind := time.Duration(0); behind < 200*time.Millisecond; {
+			behind, _ = f.cluster.Unread(context.Background())
+		}
+		told <- f.cluster.Stats()
 	}()
 	select {
-	case behind := <-told:
-		require.Greater(t, behind, 200*time.Millisecond)
-	case <-time.After(2 * time.Second):
-		require.Fail(t, "Unread waits for the delivery lock")
+	case stats := <-told:
+		require.NotEmpty(t, stats.Position)
+	case <-time.After(5 * time.Second):
+		require.Fail(t, "the delivery lock is waited for")
 	}
 }
 

@@ -86,7 +86,10 @@ type counters struct {
 	withoutReplicas                                       atomic.Uint64
 }
 
-// Stats returns the counters. It is cheap and safe for concurrent use.
+// statsPatience is how long Stats waits for a delivery, so that one that hangs does not take the metrics along.
+const statsPatience = 250 * time.Millisecond
+
+// Stats returns the counters. It is cheap and safe for concurrent use. While a delivery hangs it lacks what the ring holds.
 func (c *Cluster) Stats() Stats {
 	n := &c.count
 	s := Stats{
@@ -105,11 +108,14 @@ func (c *Cluster) Stats() Stats {
 		SessionsSuperseded: n.sessionsSuperseded.Load(), SessionsDropped: n.sessionsDropped.Load(),
 		Queued: len(c.publisher.queue),
 	}
-	c.deliverMu.Lock()
+	if !c.deliverMu.lockWithin(statsPatience) {
+		s.Position = c.joinPosition().String()
+		return s
+	}
+	defer c.deliverMu.Unlock()
 	if c.positioned {
 		s.Position = c.position.String()
 	}
 	s.RingEntries, s.RingBytes, s.RingCoverage = c.ring.all.len(), c.ring.bytes, c.ring.coverage()
-	c.deliverMu.Unlock()
 	return s
 }
