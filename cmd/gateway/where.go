@@ -158,7 +158,9 @@ func (s *search) dead(ctx context.Context) error {
 
 // replay looks for what was made of a dead letter, which is gone then or marked.
 func (s *search) replay(ctx context.Context) error {
-	if s.found != nil || s.t.Waiting != nil {
+	// A dead letter can have the id of an event, most of all its own.
+	settled := s.t.Waiting != nil && s.t.Waiting.Place == streams.PlaceSettled
+	if s.found != nil || s.t.Waiting != nil && !settled {
 		return nil
 	}
 	letters := []string{}
@@ -170,6 +172,7 @@ func (s *search) replay(ctx context.Context) error {
 	}
 	for _, letter := range letters {
 		if err := s.find(ctx, adapter.Wanted{ReplayedFrom: letter}); err != nil || s.found != nil {
+			s.t.Waiting = nil
 			return err
 		}
 	}

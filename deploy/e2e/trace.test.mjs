@@ -152,6 +152,13 @@ test('delivered, away, caught up, slow, dead, replayed: each as it was', { timeo
       assert.deepEqual(t.rooms.map((r) => r.room), ['solicitud_s', 'user_u', 'admin']);
     }
 
+    // A dead letter that has the id of its event: both came within a millisecond.
+    const [same] = await write(entryOf({ name: 'solicitud_x', data: '{"client_id":"u"}', extra: { event_id: 'e-6' } }));
+    await verdict(one, 'e-6', 'dead');
+    await cluster.redis.sendCommand(['XTRIM', DEAD, 'MAXLEN', '0']);
+    await write(entryOf({ name: 'solicitud_x', data: '{"client_id":"u","solicitud_id":"s"}', extra: { event_id: 'e-6', replayed_from: same } }));
+    assert.equal((await verdict(one, same, 'delivered')).replayed_from, same);
+
     // Unknown to all: where was looked is said, and the command fails.
     const none = await trace(one, 'never-heard-of');
     assert.equal(none.verdict, 'not_found');

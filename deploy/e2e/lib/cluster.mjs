@@ -89,6 +89,7 @@ export class Cluster {
       HOST: '127.0.0.1',
       PORT: String(node.port),
       LOG_LEVEL: 'info',
+      LOG_FORMAT: 'json',
       ...(this.kind?.env ?? { REDIS_HOST: '127.0.0.1', REDIS_PORT: String(this.redisPort) }),
       ...GATEWAY_USER,
       JWT_SECRET_KEY: SECRET,
