@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -220,13 +221,17 @@ func (e *Edge) addresses(ctx context.Context) []Finding {
 	}
 	sign := ""
 	nodes := map[string]bool{}
-	for range trialRounds {
+	for range 2 * trialSessions {
 		p, err := newPoll(ctx, e.base(), e.origin())
 		if err != nil {
 			return unknown(err)
 		}
-		// Only at the end: a proxy that takes turns would send each handshake to the same node, and each close to another.
-		defer p.close(ctx)
+		// A proxy that takes turns must not send each handshake to the same node, and what comes between them to another.
+		if rand.IntN(2) == 0 { //nolint:gosec // not a secret
+			p.close(ctx)
+		} else {
+			defer p.close(ctx)
+		}
 		nodes[nodeOf(p.open.SID)] = true
 		switch {
 		case p.cookie != "":
