@@ -39,8 +39,11 @@ async function redisStopped({ cluster }) {
 
 async function nobodyReads({ cluster }) {
   // Somebody changed the rights of the gateway's user.
-  await cluster.redis.sendCommand(['ACL', 'SETUSER', 'default', '-xreadgroup']);
-  return () => cluster.redis.sendCommand(['ACL', 'SETUSER', 'default', '+xreadgroup']);
+  await cluster.redis.sendCommand(['ACL', 'SETUSER', 'gateway', '-xreadgroup']);
+  return async () => {
+    await cluster.redis.sendCommand(['ACL', 'SETUSER', 'gateway', '+xreadgroup']);
+    await cluster.redis.sendCommand(['ACL', 'LOG', 'RESET']); // what is there else was not meant
+  };
 }
 
 async function eventHeld({ cluster }) {
