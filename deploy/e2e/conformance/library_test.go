@@ -45,7 +45,11 @@ func (h *host) serveLibrary(t *testing.T) {
 	h.echo(raw, raw)
 	bound := engine.NewServer(libraryOptions(config.DefaultServerOptions(), h.limits))
 	io := h.newSocketServer()
-	h.bind(bound, bound, io)
+	namespaces := namespacesOf(io)
+	for _, nsp := range namespaces {
+		nsp.Use(func(s *socket.Socket, next func(*socket.ExtendedError)) { next(refusal(s)) })
+	}
+	h.bind(bound, bound, io, namespaces)
 	h.stops = append(h.stops, func() {
 		raw.Close()
 		io.Close(nil)
