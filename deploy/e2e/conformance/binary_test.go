@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -182,7 +183,7 @@ func TestBinaryAcrossAnUpgrade(t *testing.T) {
 		ask(40 + i)
 	}
 	for i := range 60 {
-		c.expect('6', "/", fmt.Sprint(i), `[`+bin([]byte{byte(i)})+`,`+bin(two)+`]`)
+		c.expect('6', "/", strconv.Itoa(i), `[`+bin([]byte{byte(i)})+`,`+bin(two)+`]`)
 	}
 	require.Empty(t, c.got)
 }

@@ -65,7 +65,7 @@ func registerEvents(s *socket.Socket) {
 // acked calls fn with an event's arguments and what acknowledges it, if the client asked for that.
 func acked(s *socket.Socket, event string, fn func(args []any, ack socket.Ack)) {
 	_ = s.On(event, func(args ...any) {
-		ack := socket.Ack(func([]any, error) {})
+		ack := func([]any, error) {}
 		if n := len(args); n > 0 {
 			if given, ok := args[n-1].(socket.Ack); ok {
 				args, ack = args[:n-1], given
@@ -94,20 +94,20 @@ func registerAcks(s *socket.Socket) {
 
 func registerQuestions(s *socket.Socket) {
 	_ = s.On("question", func(args ...any) {
-		_ = s.Emit("question", append(args, socket.Ack(func(reply []any, _ error) { _ = s.Emit("answer", reply...) }))...)
+		_ = s.Emit("question", append(args, func(reply []any, _ error) { _ = s.Emit("answer", reply...) })...)
 	})
 	_ = s.On("questions", func(args ...any) {
 		for i := range int(args[0].(float64)) {
-			_ = s.Emit("question", i, socket.Ack(func(reply []any, _ error) { _ = s.Emit("answer", append([]any{i}, reply...)...) }))
+			_ = s.Emit("question", i, func(reply []any, _ error) { _ = s.Emit("answer", append([]any{i}, reply...)...) })
 		}
 	})
 	_ = s.On("impatient", func(args ...any) {
-		within := time.Duration(args[0].(float64)) * time.Millisecond
-		_ = s.Timeout(within).Emit("question", socket.Ack(func(reply []any, err error) {
+		within := time.Duration(args[0].(float64) * float64(time.Millisecond))
+		_ = s.Timeout(within).Emit("question", func(reply []any, err error) {
 			if err != nil {
 				reply = []any{"timeout"}
 			}
 			_ = s.Emit("answer", reply...)
-		}))
+		})
 	})
 }

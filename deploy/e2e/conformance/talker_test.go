@@ -241,7 +241,7 @@ func (c *talker) gone() (packets []string) {
 	if c.w != nil {
 		packets = c.w.ended().messages
 	} else {
-		packets = append(c.got, flat(c.p.drain())...)
+		packets = slices.Concat(c.got, flat(c.p.drain()))
 		c.got = nil
 	}
 	c.closedWith(c.sid, "forced close", "parse error")

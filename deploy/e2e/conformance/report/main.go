@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -26,17 +27,17 @@ var peers = []string{"ours", "node"}
 func main() {
 	update := flag.Bool("update", false, "write "+page)
 	flag.Parse()
-	if err := run(*update, flag.Args(), os.Stdout); err != nil {
+	if err := run(context.Background(), *update, flag.Args(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
 // run runs the suite on each peer, with further arguments of `go test`.
-func run(update bool, args []string, out io.Writer) error {
+func run(ctx context.Context, update bool, args []string, out io.Writer) error {
 	var results []result
 	for _, peer := range peers {
-		r, err := test(peer, args, out)
+		r, err := test(ctx, peer, args, out)
 		if err != nil {
 			return err
 		}
@@ -73,12 +74,16 @@ type result struct {
 }
 
 // event is a line of `go test -json`.
-type event struct{ Action, Test, Output string }
+type event struct {
+	Action string `json:"Action"`
+	Test   string `json:"Test"`
+	Output string `json:"Output"`
+}
 
 // test runs the suite on one peer. What fails is shown whole.
-func test(peer string, args []string, out io.Writer) (result, error) {
+func test(ctx context.Context, peer string, args []string, out io.Writer) (result, error) {
 	command := append([]string{"test", "-json", "-count=1", "-timeout", "10m", "./deploy/e2e/conformance", "-engine=" + peer}, args...)
-	cmd := exec.Command("go", command...) //nolint:gosec // arguments of the developer's own
+	cmd := exec.CommandContext(ctx, "go", command...) //nolint:gosec // arguments of the developer's own
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
