@@ -27,7 +27,7 @@ func newEngine(cfg Config, deps Deps) (*engine.Server, error) {
 	c.MaxSessions = cfg.MaxConnections + cfg.MaxConnections/4 + spareSessions
 	c.PingInterval, c.PingTimeout = cfg.PingInterval, cfg.PingTimeout
 	c.MaxPayload = int(cfg.MaxPayload)
-	c.Written = deps.Written
+	c.Written, c.AllowEIO3 = deps.Written, cfg.AllowEIO3
 	c.Final, c.Acceptable = Final, Acceptable
 	c.AllowOrigin = newOriginList(cfg.Origins).allows
 	return engine.New(c, deps.Log)
