@@ -19,6 +19,7 @@ func libraryOptions[O interface {
 	opts.SetPingTimeout(l.PingTimeout)
 	opts.SetUpgradeTimeout(l.UpgradeTimeout)
 	opts.SetMaxHttpBufferSize(int64(l.MaxPayload))
+	opts.SetAllowEIO3(l.AllowEIO3)
 	opts.SetPerMessageDeflate(nil)
 	opts.SetHttpCompression(nil)
 	opts.SetCors(&types.Cors{Origin: allowedOrigin, Credentials: true})

@@ -21,6 +21,7 @@ func (h *host) newOurs(t *testing.T, cfg engine.Config) *engine.Server {
 	cfg.NodeName = "conformance"
 	cfg.PingInterval, cfg.PingTimeout, cfg.UpgradeTimeout = h.PingInterval, h.PingTimeout, h.UpgradeTimeout
 	cfg.MaxPayload, cfg.MaxUntrusted = h.MaxPayload, h.MaxPayload
+	cfg.AllowEIO3 = h.AllowEIO3
 	cfg.AllowOrigin = func(r *http.Request) bool { return r.Header.Get("Origin") != foreignOrigin }
 	if h.StallTimeout > 0 {
 		cfg.StallTimeout = h.StallTimeout

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	_ "embed"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -11,12 +12,31 @@ import (
 	"strings"
 )
 
+// clients is what the tests of other clients say, which are not this suite's.
+//
+//go:embed clients.md
+var clients string
+
+const preamble = `# Conformance
+
+Written by ~make conformance ARGS=-update~ from what the tests said; ~make conformance~ fails if it differs. The cases are
+our own, from the published protocol texts ([Engine.IO](https://github.com/socketio/engine.io-protocol),
+[Socket.IO](https://github.com/socketio/socket.io-protocol)). Each of Socket.IO's runs over WebSocket, over polling, and
+after an upgrade. They run on the gateway's engine under the Socket.IO library, and on Node's ~socket.io~ 4.8, which shows
+that they ask for what is right. A case that Node cannot be asked, since it is about the gateway's own promises or looks
+into the server's process, is left out there.
+
+| | section | gateway | Node | left out at Node |
+|---|---|---|---|---|
+`
+
 // section is a part of the suite: a file of it.
 type section struct{ protocol, title, file string }
 
 const (
 	engineIO = "Engine.IO v4"
 	socketIO = "Socket.IO v5"
+	oldIO    = "With `ALLOW_EIO3`"
 	life     = "Life of a connection"
 )
 
@@ -34,6 +54,7 @@ var sections = []section{
 	{socketIO, "EVENT, ACK", "event"},
 	{socketIO, "BINARY_EVENT, BINARY_ACK", "binary"},
 	{socketIO, "Malformed packets", "malformed"},
+	{oldIO, "Engine.IO v3, and clients of Socket.IO 2", "oldprotocol"},
 	{life, "Clients that are sent away", "kick"},
 	{life, "What the library's own engine gets wrong", "traps"},
 }
@@ -48,10 +69,7 @@ func render(results []result) ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	b.WriteString("# Conformance\n\nWritten by `make conformance ARGS=-update` from what the tests said; `make conformance` fails if it differs.\n" +
-		"The cases are our own, from the published protocol texts\n([Engine.IO](https://github.com/socketio/engine.io-protocol), [Socket.IO](https://github.com/socketio/socket.io-protocol)).\n" +
-		"They run on the gateway's engine under the Socket.IO library, and on Node's `socket.io` 4.8, which shows that they ask\nfor what is right. A case that one of the two cannot be asked, since it is about the gateway's own promises or needs the\n" +
-		"server's process, is left out there.\n\n| | section | gateway | Node | left out at Node |\n|---|---|---|---|---|\n")
+	b.WriteString(strings.ReplaceAll(preamble, "~", "`"))
 	sums := make([]int, 3)
 	for _, s := range sections {
 		row := []int{count(results[0].passed, files[s.file]), count(results[1].passed, files[s.file]), count(results[1].skipped, files[s.file])}
@@ -66,6 +84,7 @@ func render(results []result) ([]byte, error) {
 			fmt.Fprintf(&b, "* %s: %s.\n", who, what)
 		}
 	}
+	b.WriteString(clients)
 	return b.Bytes(), nil
 }
 
