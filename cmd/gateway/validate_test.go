@@ -81,7 +81,7 @@ func TestValidationEnforced(t *testing.T) {
 	dead, err := p.commands.XRange(context.Background(), p.cfg.RedisPrefix+":dead", "-", "+").Result()
 	require.NoError(t, err)
 	require.Len(t, dead, 1)
-	require.Equal(t, badOffer, dead[0].Values["data"])
+	require.JSONEq(t, badOffer, dead[0].Values["data"].(string))
 	require.Equal(t, "/price is string instead of number", dead[0].Values["dead_detail"])
 	require.Contains(t, scrapeOf(t, p), `teloo_events_validated_total{kind="oferta",outcome="invalid"} 1`)
 }

@@ -35,8 +35,9 @@ func TestEverySchemaHoldsItsExamples(t *testing.T) {
 		text, err := Files.ReadFile(file)
 		require.NoError(t, err)
 		var own struct {
-			Title, Description string
-			Examples           []json.RawMessage
+			Title       string            `json:"title"`
+			Description string            `json:"description"`
+			Examples    []json.RawMessage `json:"examples"`
 		}
 		require.NoError(t, json.Unmarshal(text, &own), file)
 		require.NotEmpty(t, own.Title, file)
