@@ -1,0 +1,203 @@
+// The npm package of deploy/client against real nodes: tokens that expire, gaps, refusals, and what must not be tried again.
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { withCluster } from './lib/cluster.mjs';
+import { addAll, entryOf } from './lib/stream.mjs';
+import { sign, token } from './lib/tokens.mjs';
+import { stays, until } from './lib/wait.mjs';
+
+const built = new URL('../client/dist/index.js', import.meta.url);
+if (!existsSync(built)) throw new Error('deploy/client is not built: run npm ci and npm run build there');
+const { connect } = await import(built);
+
+const LEEWAY = 30; // seconds for which a node takes an expired token
+
+const now = () => Math.floor(Date.now() / 1000);
+
+const claims = { solicitudes: ['s1'] };
+
+/** A token that expires, leeway included, `seconds` from now. */
+const endingIn = (seconds, user, more) => token(user, 'client', { exp: now() - LEEWAY + seconds, iat: now() - 600, ...claims, ...more });
+
+const oferta = (n, solicitud = 's1') => ({
+  name: 'oferta_submitted', data: `{"n":${n},"solicitud_id":"${solicitud}","advisor_id":"someone","price":1}`,
+});
+
+const write = (cluster, events) => addAll(cluster.redis, events.map((e) => entryOf(e)));
+
+const FAST = { min: 100, max: 1000 };
+
+/** A page: a client of a node, and all that it was told. */
+class Page {
+  states = [];
+
+  reasons = [];
+
+  received = [];
+
+  resyncs = [];
+
+  disconnects = [];
+
+  constructor(node, { getToken, ...options }) {
+    this.client = connect(node.url, {
+      backoff: FAST,
+      socket: { transports: ['websocket'] },
+      getToken: (reason) => {
+        this.reasons.push(reason);
+        return getToken(reason, this.reasons.length);
+      },
+      onState: (state) => this.states.push(state),
+      onResync: () => this.resyncs.push(this.received.length),
+      ...options,
+    });
+    this.client.on('oferta_submitted', ({ n }) => this.received.push(n));
+    this.client.socket.on('disconnect', (reason) => this.disconnects.push(reason));
+  }
+
+  get status() {
+    return this.client.state.status;
+  }
+
+  count(reason) {
+    return this.reasons.filter((r) => r === reason).length;
+  }
+
+  connected() {
+    return until('connected', () => this.status === 'connected');
+  }
+}
+
+/** Breaks a page's connection as a network does. */
+const cut = (page) => page.client.socket.io.engine.transport.ws.terminate?.() ?? page.client.socket.io.engine.close();
+
+/** Runs `body` with a cluster and a way to open pages, which are closed at the end: their timers would outlive the test. */
+async function withPages(options, body) {
+  const pages = [];
+  await withCluster(options, (cluster) => body(cluster, (page, on = cluster.nodes[0]) => {
+    pages.push(new Page(on, page));
+    return pages.at(-1);
+  })).finally(() => pages.forEach((page) => page.client.close()));
+}
+
+describe('the client package', { concurrency: 3 }, () => {
+  test('tokens are renewed over their expiry, and no event is missed or repeated', { timeout: 120_000 }, async () => {
+    await withPages({ nodes: 2, proxy: false }, async (cluster, open) => {
+      const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+      // One token that expires; many; and one that cannot be renewed, so that the connection ends with it.
+      const once = open({
+        getToken: async (reason) => {
+          if (reason === 'connect') return endingIn(4, 'u1');
+          await pause(1500);
+          return token('u1', 'client', claims);
+        },
+      });
+      const often = open({ getToken: (reason, n) => endingIn(4, 'u2', { iat: now() - 600 + n }) });
+      const late = open({
+        getToken: (reason, n) => {
+          if (reason === 'expiring') throw new Error('the identity provider is away');
+          return n === 1 ? endingIn(4, 'u3') : token('u3', 'client', claims);
+        },
+      });
+      const pages = [once, often, late];
+      await Promise.all(pages.map((page) => page.connected()));
+      for (const answer of await Promise.all(pages.map((page) => page.client.subscribe('s1')))) {
+        assert.deepEqual(answer, { ok: true, room: 'solicitud_s1' });
+      }
+      const began = Date.now();
+      let n = 0;
+      while (Date.now() - began < 9000) {
+        await write(cluster, [0, 1, 2, 3].map(() => oferta(n++)));
+        await pause(25);
+      }
+      await until('all have all', () => pages.every((page) => page.received.length >= n), { timeout: 20_000 });
+      const all = Array.from({ length: n }, (_, i) => i);
+      for (const page of pages) {
+        assert.deepEqual(page.received, all);
+        assert.deepEqual(page.resyncs, []);
+      }
+      for (const page of [once, often]) {
+        assert.deepEqual(page.disconnects, []);
+        assert.deepEqual(page.states.map((s) => s.status), ['connecting', 'connected']);
+      }
+      assert.deepEqual(once.reasons, ['connect', 'expiring']);
+      assert.ok(often.count('expiring') >= 3 && often.count('expiring') <= 12, `renewed about once a second: ${often.count('expiring')}`);
+      assert.deepEqual(late.disconnects, ['transport close']);
+      assert.equal(late.client.state.greeting.recovered, true);
+      assert.equal(late.count('connect'), 2);
+    });
+  });
+
+  test('after a gap the page is told, once its subscriptions are back; after a recovery it is not', { timeout: 60_000 }, async () => {
+    await withPages({ nodes: 1, env: { RECOVERY_WINDOW: '1s' } }, async (cluster, open) => {
+      const good = (user) => ({ getToken: () => token(user, 'client', claims) });
+      const away = open({ ...good('u1'), backoff: { min: 4000, max: 8000 } }); // 2 s at least
+      const soon = open(good('u2'));
+      await Promise.all([away, soon].map((page) => page.client.subscribe('s1')));
+      await write(cluster, [oferta(0)]);
+      await until('both have it', () => away.received.length === 1 && soon.received.length === 1);
+      [away, soon].forEach(cut);
+      await until('noticed', () => away.status === 'waiting');
+      assert.equal(away.client.state.reason, 'connection_lost');
+      await write(cluster, [oferta(1)]);
+      await until('told', () => away.resyncs.length === 1, { timeout: 20_000 });
+      await write(cluster, [oferta(2)]); // for the room that it is in again
+      await until('both are there', () => away.received.length === 2 && soon.received.length === 3);
+      assert.deepEqual(away.received, [0, 2]);
+      assert.deepEqual(soon.received, [0, 1, 2]);
+      assert.deepEqual([away.resyncs, soon.resyncs], [[1], []]);
+      assert.equal(away.client.state.greeting.recovered, false);
+    });
+  });
+
+  test('a revoked token, an unknown role and tokens that are no good end the client; a page that closes does, too', { timeout: 60_000 }, async () => {
+    await withPages({ nodes: 1 }, async (cluster, open) => {
+      const revoked = open({ getToken: () => token('u1', 'client', { jti: 't1' }) });
+      const root = open({ getToken: () => token('u2', 'root') });
+      const expired = open({ getToken: () => token('u3', 'client', { exp: 1000 }) });
+      const forged = open({ getToken: () => sign({ sub: 'u4', role: 'client', exp: now() + 60 }, { secret: 'x'.repeat(40) }) });
+      const closed = open({ getToken: () => token('u5', 'client') });
+      await Promise.all([revoked, closed].map((page) => page.connected()));
+      await cluster.redis.sendCommand(['ZADD', '{teloo}:revoked', String(Date.now() + 3_600_000), 'jti:t1']);
+      await cluster.redis.sendCommand(['INCR', '{teloo}:revoked:version']);
+      closed.client.close();
+      const ended = [[revoked, 'token_revoked', 1], [root, 'role_unknown', 1], [expired, 'token_expired', 5], [forged, 'token_invalid', 5], [closed, 'closed', 1]];
+      for (const [page, reason, tokens] of ended) {
+        await until(reason, () => page.status === 'ended', { timeout: 20_000 });
+        assert.equal(page.client.state.reason, reason);
+        assert.equal(page.reasons.length, tokens, reason);
+      }
+      assert.deepEqual(expired.reasons, ['connect', 'refused', 'refused', 'refused', 'refused']);
+      await assert.rejects(root.client.subscribe('s1'), /ended: role_unknown/);
+      await stays(1500, 'nobody tries again', () => ended.every(([page, , tokens]) => page.status === 'ended' && page.reasons.length === tokens));
+    });
+  });
+
+  test('a full node, one that is not there and a getToken that fails are tried again', { timeout: 60_000 }, async () => {
+    await withPages({ nodes: 1, env: { WS_MAX_CONNECTIONS: '1' } }, async (cluster, open) => {
+      const [node] = cluster.nodes;
+      const faults = [];
+      const first = open({
+        getToken: (reason, n) => (n < 3 ? Promise.reject(new Error('away')) : token('u1', 'client')), onError: (fault) => faults.push(fault.message),
+      });
+      await first.connected();
+      assert.deepEqual(faults, ['away', 'away']);
+      assert.deepEqual(first.states.map((s) => s.reason ?? s.status).slice(0, 2), ['connecting', 'token_unavailable']);
+      const second = open({ getToken: () => token('u2', 'client') });
+      await until('refused', () => second.status === 'waiting');
+      const { reason, retryIn } = second.client.state;
+      assert.equal(reason, 'server_full');
+      assert.ok(retryIn >= 5000, `${retryIn} ms`);
+      const subscribed = second.client.subscribe('s1'); // answered once there is a connection
+      await node.process.kill('SIGKILL');
+      cluster.startNode(node);
+      await until('unreachable', () => first.states.some((s) => s.reason === 'connection_lost'));
+      await until('back', () => first.status === 'connected', { timeout: 30_000 });
+      first.client.close();
+      await until('its turn', () => second.status === 'connected', { timeout: 30_000 });
+      assert.equal((await subscribed).error.code, 'forbidden');
+    });
+  });
+});
