@@ -78,6 +78,7 @@ e2e: build client ## real nodes, Redis, HAProxy, official Socket.IO clients and 
 
 client: ## the npm package for frontends: its types held to the schemas, what must not compile, its example page
 	cd deploy/client && npm ci --no-audit --no-fund && npm test
+	cd deploy/client/example && npm ci --no-audit --no-fund && npm run build
 
 CONFORMANCE = go test -count=1 ./deploy/e2e/conformance
 
@@ -130,5 +131,5 @@ fuzz: ## each fuzz target for FUZZTIME
 	done
 
 clean: ## what the targets made
-	rm -rf bin coverage api/web/node_modules deploy/e2e/node_modules deploy/client/node_modules deploy/client/dist deploy/bench/peers/node/node_modules
+	rm -rf bin coverage api/web/node_modules deploy/e2e/node_modules deploy/client/node_modules deploy/client/dist deploy/client/example/node_modules deploy/client/example/dist deploy/bench/peers/node/node_modules
 	find api/web/dist -type f -not -name .keep -delete

@@ -3,13 +3,17 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
 import { withCluster } from './lib/cluster.mjs';
 import { addAll, entryOf } from './lib/stream.mjs';
 import { sign, token } from './lib/tokens.mjs';
 import { stays, until } from './lib/wait.mjs';
 
 const built = new URL('../client/dist/index.js', import.meta.url);
-if (!existsSync(built)) throw new Error('deploy/client is not built: run npm ci and npm run build there');
+// The example page, built, as a browser sees it: at the gateway's own origin, so that nothing but its files is made up.
+const page = new URL('../client/example/dist/', import.meta.url);
+if (!existsSync(built) || !existsSync(page)) throw new Error('deploy/client is not built: run make client');
 const { connect } = await import(built);
 
 const LEEWAY = 30; // seconds for which a node takes an expired token
@@ -199,5 +203,39 @@ describe('the client package', { concurrency: 3 }, () => {
       await until('its turn', () => second.status === 'connected', { timeout: 30_000 });
       assert.equal((await subscribed).error.code, 'forbidden');
     });
+  });
+});
+
+test('the React example lists events by name, and says when some were missed', { timeout: 60_000 }, async () => {
+  await withCluster({ nodes: 1, env: { RECOVERY_WINDOW: '2s' } }, async (cluster) => {
+    const [node] = cluster.nodes;
+    const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
+    try {
+      const tab = await browser.newPage();
+      const problems = [];
+      tab.on('pageerror', (err) => problems.push(String(err)));
+      await tab.route(`${node.url}/example/**`, (route) => {
+        const file = new URL(route.request().url()).pathname.replace('/example/', '') || 'index.html';
+        return route.fulfill({ path: fileURLToPath(new URL(file, page)) });
+      });
+      await tab.route(`${node.url}/demo/token`, (route) => route.fulfill({ json: { token: token('example', 'admin') } }));
+      await tab.goto(`${node.url}/example/`);
+      await tab.getByRole('status').filter({ hasText: `connected to ${node.name} as admin` }).waitFor();
+      await tab.getByRole('textbox').fill('s1');
+      await tab.getByRole('button', { name: 'Subscribe' }).click();
+      await tab.getByText('in solicitud_s1').waitFor();
+      await write(cluster, [oferta(1), oferta(2), { name: 'evaluacion_created', data: '{"solicitud_id":"s1","stars":5}' }]);
+      const row = (name, count) => tab.locator(`[data-event="${name}"]`).filter({ hasText: `${name}${count}` });
+      await row('oferta_submitted', 2).waitFor();
+      await row('evaluacion_created', 1).waitFor();
+      assert.equal(await tab.getByRole('alert').count(), 0);
+      await cluster.redis.sendCommand(['FLUSHALL']);
+      await tab.getByRole('alert').filter({ hasText: 'Some events were missed' }).waitFor({ timeout: 30_000 });
+      await tab.getByRole('button', { name: 'Load again' }).click();
+      await tab.getByRole('alert').waitFor({ state: 'detached' });
+      assert.deepEqual(problems, []);
+    } finally {
+      await browser.close();
+    }
   });
 });
