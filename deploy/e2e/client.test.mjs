@@ -92,13 +92,14 @@ describe('the client package', { concurrency: 3 }, () => {
       const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
       // One token that expires; many; and one that cannot be renewed, so that the connection ends with it.
       const once = open({
+        socket: { transports: ['polling', 'websocket'] },
         getToken: async (reason) => {
           if (reason === 'connect') return endingIn(4, 'u1');
           await pause(1500);
           return token('u1', 'client', claims);
         },
       });
-      const often = open({ getToken: (reason, n) => endingIn(4, 'u2', { iat: now() - 600 + n }) });
+      const often = open({ socket: { transports: ['polling'] }, getToken: (reason, n) => endingIn(4, 'u2', { iat: now() - 600 + n }) });
       const late = open({
         getToken: (reason, n) => {
           if (reason === 'expiring') throw new Error('the identity provider is away');
@@ -166,6 +167,9 @@ describe('the client package', { concurrency: 3 }, () => {
       await Promise.all([revoked, closed].map((page) => page.connected()));
       await cluster.redis.sendCommand(['ZADD', '{teloo}:revoked', String(Date.now() + 3_600_000), 'jti:t1']);
       await cluster.redis.sendCommand(['INCR', '{teloo}:revoked:version']);
+      cut(closed);
+      await until('noticed', () => closed.status === 'waiting');
+      void closed.client.subscribe('s1'); // which nobody waits for
       closed.client.close();
       const ended = [[revoked, 'token_revoked', 1], [root, 'role_unknown', 1], [expired, 'token_expired', 5], [forged, 'token_invalid', 5], [closed, 'closed', 1]];
       for (const [page, reason, tokens] of ended) {
@@ -176,6 +180,35 @@ describe('the client package', { concurrency: 3 }, () => {
       assert.deepEqual(expired.reasons, ['connect', 'refused', 'refused', 'refused', 'refused']);
       await assert.rejects(root.client.subscribe('s1'), /ended: role_unknown/);
       await stays(1500, 'nobody tries again', () => ended.every(([page, , tokens]) => page.status === 'ended' && page.reasons.length === tokens));
+    });
+  });
+
+  test('a grant that ended while the page was away is told of, and the room is not wanted any more', { timeout: 60_000 }, async () => {
+    await withPages({ nodes: 1 }, async (cluster, open) => {
+      const faults = [];
+      await cluster.redis.sendCommand(['ZADD', '{teloo}:grants:s1', String(Date.now() + 3_600_000), 'u1']);
+      const page = open({ getToken: () => token('u1', 'client'), onError: (fault) => faults.push(fault.message) });
+      assert.equal((await page.client.subscribe('s1')).ok, true);
+      await cluster.redis.sendCommand(['ZREM', '{teloo}:grants:s1', 'u1']);
+      cut(page);
+      await until('back', () => page.states.filter((s) => s.status === 'connected').length === 2);
+      assert.equal(page.client.state.greeting.recovered, true);
+      await until('told', () => faults.length > 0);
+      assert.deepEqual(faults, ['subscribe_solicitud s1: forbidden']);
+      // One after the other, as they were asked for.
+      const answers = await Promise.all([page.client.unsubscribe('s1'), page.client.subscribe('s1'), page.client.unsubscribe('s1')]);
+      assert.deepEqual(answers.map((a) => a.ok), [true, false, true]);
+    });
+  });
+
+  test('an address that asks too often waits for as long as the gateway says', { timeout: 60_000 }, async () => {
+    await withPages({ nodes: 1, env: { HANDSHAKE_RATE: '1', HANDSHAKE_BURST: '1' } }, async (cluster, open) => {
+      const polling = (user) => ({ getToken: () => token(user, 'client'), socket: { transports: ['polling'] } });
+      const pages = [open(polling('u1')), open(polling('u2'))];
+      await until('both are connected', () => pages.every((page) => page.status === 'connected'));
+      const waits = pages.flatMap((page) => page.states.filter((s) => s.status === 'waiting'));
+      assert.ok(waits.length > 0);
+      for (const { reason, retryIn } of waits) assert.ok(reason === 'rate_limited' && retryIn >= 1000 && retryIn < 5000, `${reason} ${retryIn}`);
     });
   });
 

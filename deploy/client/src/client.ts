@@ -32,6 +32,8 @@ class Client implements RealtimeClient {
   private readonly timers = new Timers();
   /** The solicitudes to be in, by their rooms. */
   private readonly wanted = new Map<string, Id>();
+  /** What is asked for a room, the last of it. */
+  private readonly asking = new Map<string, Promise<SubscriptionAnswer>>();
   /** Waiting for a connection, or the end. */
   private waiting: Array<() => void> = [];
   /** Counts connections and losses, so that what belongs to an earlier one can tell. */
@@ -84,12 +86,12 @@ class Client implements RealtimeClient {
 
   subscribe(solicitud: Id): Promise<SubscriptionAnswer> {
     this.wanted.set(roomOf(solicitud), solicitud);
-    return this.enter(solicitud);
+    return quiet(this.enter(solicitud));
   }
 
   unsubscribe(solicitud: Id): Promise<SubscriptionAnswer> {
     this.wanted.delete(roomOf(solicitud));
-    return this.ask('unsubscribe_solicitud', solicitud);
+    return quiet(this.ask('unsubscribe_solicitud', solicitud));
   }
 
   close(): void {
@@ -139,6 +141,8 @@ class Client implements RealtimeClient {
   }
 
   private async greeted(greeting: Connected): Promise<void> {
+    // Those that were asked for before the first connection are being asked for.
+    const left = this.connectedBefore ? [...this.wanted].filter(([room]) => !greeting.rooms.includes(room)) : [];
     this.owed ||= this.connectedBefore && !greeting.recovered;
     const era = this.enterEra();
     this.connectedBefore = true;
@@ -148,9 +152,8 @@ class Client implements RealtimeClient {
     this.become({ status: 'connected', greeting });
     const waiting = this.waiting.splice(0);
     waiting.forEach((go) => go());
-    if (!this.owed) return;
-    await Promise.allSettled([...this.wanted.values()].map((solicitud) => this.enter(solicitud)));
-    if (era !== this.era) return; // the next greeting sees to it
+    await Promise.allSettled(left.map(([, solicitud]) => this.enterAgain(solicitud)));
+    if (!this.owed || era !== this.era) return; // in another era its greeting sees to it
     this.owed = false;
     this.options.onResync?.();
   }
@@ -229,14 +232,32 @@ class Client implements RealtimeClient {
     }
   }
 
+  /** Enters a room, and wants to be in it no more if that is refused. */
   private async enter(solicitud: Id): Promise<SubscriptionAnswer> {
     const answer = await this.ask('subscribe_solicitud', solicitud);
     if (!answer.ok) this.wanted.delete(roomOf(solicitud));
     return answer;
   }
 
-  /** Asks until there is an answer that counts. */
-  private async ask(event: 'subscribe_solicitud' | 'unsubscribe_solicitud', solicitud: Id): Promise<SubscriptionAnswer> {
+  /** Enters a room that it was in; that this is no longer allowed is told, for nobody waits for the answer. */
+  private async enterAgain(solicitud: Id): Promise<void> {
+    const answer = await this.enter(solicitud);
+    if (!answer.ok) this.options.onError?.(new Error(`subscribe_solicitud ${solicitud}: ${answer.error.code}`));
+  }
+
+  /** Asks for one thing after the other where they are about the same room. */
+  private ask(event: Subscription, solicitud: Id): Promise<SubscriptionAnswer> {
+    const room = roomOf(solicitud);
+    const own = Promise.resolve(this.asking.get(room)).catch(() => undefined).then(() => this.askUntilAnswered(event, solicitud));
+    this.asking.set(room, own);
+    const forget = () => {
+      if (this.asking.get(room) === own) this.asking.delete(room);
+    };
+    own.then(forget, forget);
+    return own;
+  }
+
+  private async askUntilAnswered(event: Subscription, solicitud: Id): Promise<SubscriptionAnswer> {
     const waits = new Backoff(500, 10_000);
     for (;;) {
       await this.connected();
@@ -258,5 +279,13 @@ class Client implements RealtimeClient {
     }
   }
 }
+
+/** A promise whose rejection nobody has to look at. */
+function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+type Subscription = 'subscribe_solicitud' | 'unsubscribe_solicitud';
 
 const roomOf = (solicitud: Id): string => `solicitud_${solicitud}`;
