@@ -109,6 +109,7 @@ type Config struct {
 	DeadMaxEntries    int64         `env:"DEAD_MAX_ENTRIES"    envDefault:"100000"`
 	GrantTTL          time.Duration `env:"GRANT_TTL"           envDefault:"720h"`
 	DedupeTTL         time.Duration `env:"DEDUPE_TTL"          envDefault:"10m"`
+	ValidateEvents    string        `env:"VALIDATE_EVENTS"     envDefault:"off"`
 
 	TraceEntries int     `env:"TRACE_ENTRIES" envDefault:"20000"`
 	OTLPEndpoint string  `env:"OTLP_ENDPOINT"`

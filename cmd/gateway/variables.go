@@ -92,6 +92,7 @@ var variables = []variable{
 	{Name: "DEAD_MAX_ENTRIES", Example: "100000", Doc: "Dead letters kept at most; the oldest go. 1,000 or more."},
 	{Name: "GRANT_TTL", Example: "720h", Doc: "How long a grant to a solicitud's room lasts after it was last given. 1m or more."},
 	{Name: "DEDUPE_TTL", Example: "10m", Doc: "How long an `event_id` is remembered. 1s to 168h."},
+	{Name: "VALIDATE_EVENTS", Example: "warn", Doc: "Whether events are held to their JSON Schemas (`gateway schemas`): `off`, `warn` (what does not keep its schema is relayed, counted and told of in the log, at most every 10 s) or `enforce` (it is a dead letter, `invalid_schema`)."},
 
 	{Name: "TRACE_ENTRIES", Group: "Tracing", Example: "20000", Doc: "Deliveries, and replays, that a node remembers for `gateway trace`, at about 200 bytes each; 0: none. Up to 10,000,000."},
 	{Name: "OTLP_ENDPOINT", Example: "http://otel-collector:4318", Derived: "no spans", Doc: "OpenTelemetry collector that events' spans are sent to, by OTLP over HTTP. What the exporter reads of `OTEL_EXPORTER_OTLP_HEADERS` and its like applies."},
