@@ -157,6 +157,18 @@ func read(t *testing.T, name string, into any) {
 	require.NoError(t, yaml.Unmarshal(text, into), name)
 }
 
+// TestBuildStagesAreNative: for another machine's image BuildKit would else emulate that machine to compile on it.
+func TestBuildStagesAreNative(t *testing.T) {
+	text, err := os.ReadFile("../Dockerfile")
+	require.NoError(t, err)
+	stages := regexp.MustCompile(`(?m)^FROM (.*)$`).FindAllStringSubmatch(string(text), -1)
+	require.Len(t, stages, 3)
+	for _, stage := range stages[:2] {
+		require.True(t, strings.HasPrefix(stage[1], "--platform=${BUILDPLATFORM:-linux/amd64} "), stage[1])
+	}
+	require.Equal(t, "${RUNTIME_IMAGE}", stages[2][1], "of the machine that it is for")
+}
+
 // TestBuildContextHasEveryPackage: .dockerignore names what is let in, so a new package has to be added there.
 func TestBuildContextHasEveryPackage(t *testing.T) {
 	text, err := os.ReadFile("../../.dockerignore")
