@@ -3,6 +3,7 @@ package forward
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ type answer struct {
 	http.ResponseWriter
 	control  *http.ResponseController
 	stall    time.Duration
+	cut      context.CancelFunc // ends the request
 	hijacked bool
 }
 
@@ -28,8 +30,8 @@ var (
 	_ io.WriterTo   = (*tunnel)(nil)
 )
 
-func newAnswer(w http.ResponseWriter, stall time.Duration) *answer {
-	return &answer{ResponseWriter: w, control: http.NewResponseController(w), stall: stall}
+func newAnswer(w http.ResponseWriter, stall time.Duration, cut context.CancelFunc) *answer {
+	return &answer{ResponseWriter: w, control: http.NewResponseController(w), stall: stall, cut: cut}
 }
 
 // Unwrap is for http.ResponseController.
@@ -62,8 +64,8 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	a.hijacked = true
 	_ = conn.SetDeadline(time.Time{}) // of what was a request
-	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
-	return &tunnel{Conn: conn, from: io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn), stall: a.stall}, buffered, nil
+	early, _ := buffered.Peek(buffered.Reader.Buffered())
+	return &tunnel{Conn: conn, from: io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn), stall: a.stall, cut: a.cut}, buffered, nil
 }
 
 // tunnel is a client's connection that has become a WebSocket. It has no CloseWrite, so that it ends when one of the two
@@ -72,6 +74,7 @@ type tunnel struct {
 	net.Conn
 	from  io.Reader // what the client had sent before, then Conn
 	stall time.Duration
+	cut   context.CancelFunc // ends both
 }
 
 func (t *tunnel) Read(p []byte) (int, error) { return t.from.Read(p) }
@@ -88,7 +91,9 @@ func (t *tunnel) ReadFrom(r io.Reader) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{t}, struct{ io.Reader }{r}, make([]byte, tunnelBuffer))
 }
 
-// WriteTo implements io.WriterTo, in small pieces.
+// WriteTo implements io.WriterTo, in small pieces. When the client has gone the other node has to take note of it within
+// the time that stall is: its host may be lost.
 func (t *tunnel) WriteTo(w io.Writer) (int64, error) {
+	defer time.AfterFunc(t.stall, t.cut)
 	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{t}, make([]byte, tunnelBuffer))
 }

@@ -46,7 +46,7 @@ func BenchmarkPost(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				res, err := http.Post(to.url(sid), "text/plain", strings.NewReader("4x")) //nolint:noctx // measured
+				res, err := http.Post(to.url(sid), "text/plain", strings.NewReader("4x"))
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -50,7 +50,7 @@ func (f *Forwarder) pass(w http.ResponseWriter, r *http.Request, address string)
 	}
 	defer f.leave(p)
 	defer context.AfterFunc(f.ctx, cancel)()
-	p.w = newAnswer(w, f.cfg.StallTimeout)
+	p.w = newAnswer(w, f.cfg.StallTimeout, cancel)
 	defer p.w.finish()
 	proxy := httputil.ReverseProxy{
 		Rewrite: p.rewrite, ModifyResponse: p.answered, ErrorHandler: p.failed, Transport: f.transport, BufferPool: &f.buffers,

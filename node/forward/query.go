@@ -7,7 +7,7 @@ import (
 
 // sessionOf returns the query's first sid, as url.ParseQuery would read it; "" for a query that it refuses.
 func sessionOf(query string) string {
-	if strings.ContainsAny(query, "%+;") {
+	if strings.IndexByte(query, '%') >= 0 || strings.IndexByte(query, '+') >= 0 || strings.IndexByte(query, ';') >= 0 {
 		values, err := url.ParseQuery(query)
 		if err != nil {
 			return ""

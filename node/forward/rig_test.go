@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -137,9 +138,7 @@ func (p *place) open() (string, *engine.Session) {
 func (p *place) ask(method, url, body string, header http.Header) (int, http.Header, string) {
 	r, err := http.NewRequestWithContext(p.t.Context(), method, url, strings.NewReader(body))
 	require.NoError(p.t, err)
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	res, err := http.DefaultClient.Do(r)
 	require.NoError(p.t, err)
 	defer func() { _ = res.Body.Close() }()
