@@ -13,7 +13,7 @@ WEB_FILES := $(shell find api/web -type f -not -path '*/node_modules/*' -not -pa
 FUZZTIME ?= 20s
 BENCHTIME ?= 2s
 
-.PHONY: help run build web image test install chart lint vulncheck unit e2e conformance soak chaos chaos-short compose-e2e k8s-e2e hostile incidents bench microbench fuzz clean
+.PHONY: help run build web image test install chart lint vulncheck unit e2e client conformance soak chaos chaos-short compose-e2e k8s-e2e hostile incidents bench microbench fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ run: build ## the gateway on an embedded Redis, with a demo page
 build: bin/gateway ## the binary, with the demo page in it
 
 bin/gateway: $(GO_FILES) go.mod go.sum api/web/dist/index.html
-	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/gateway
+	go build -tags grpcnotrace -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/gateway
 
 web: api/web/dist/index.html ## the demo page
 
@@ -34,6 +34,8 @@ api/web/dist/index.html: $(WEB_FILES)
 
 image: web ## the container image, as gateway:$(VERSION); the pages are built here, so that it needs no Node
 	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git rev-parse HEAD) -t gateway:$(VERSION) $(ARGS) .
+	@size=$$(docker image inspect -f '{{.Size}}' gateway:$(VERSION)); \
+	  if [ "$$size" -ge 25000000 ]; then echo "image: $$size bytes, 25 MB or more" >&2; exit 1; fi
 
 test: install lint unit conformance e2e chaos-short ## everything that has to pass
 
@@ -69,19 +71,22 @@ vulncheck: $(VULN) ## known vulnerabilities in what the program calls
 unit: $(HELM4) ## unit and integration tests with the race detector; coverage of the packages that the promises rest on
 	@mkdir -p coverage
 	cd deploy/e2e && npm ci --no-audit --no-fund
-	@# Some packages wait more than they compute.
-	HELM="$(HELM4)" go test -race -p 3 -timeout 15m -coverprofile coverage/unit.out ./...
+	@# Some packages wait more than they compute. The conformance suite is a target of its own, with the race detector too.
+	HELM="$(HELM4)" go test -race -p 3 -timeout 15m -coverprofile coverage/unit.out $$(go list ./... | grep -v /deploy/e2e/conformance$$)
 	@.ci/coverage 85 coverage/unit.out streams presence adapter node node/engine node/limits
 
-e2e: build ## real nodes, Redis, HAProxy, official Socket.IO clients and a browser
+e2e: build client ## real nodes, Redis, HAProxy, official Socket.IO clients and a browser
 	cd deploy/e2e && npm ci --no-audit --no-fund && npm test
+
+client: ## the npm package for frontends: its types held to the schemas, what must not compile, its example page
+	cd deploy/client && npm ci --no-audit --no-fund && npm test
+	cd deploy/client/example && npm ci --no-audit --no-fund && npm run build
 
 CONFORMANCE = go test -count=1 ./deploy/e2e/conformance
 
-conformance: ## the Engine.IO v4 suite and the life cycle of connections, on the gateway's engine and on Node's
+conformance: ## the Engine.IO v4 and Socket.IO v5 suite, on the gateway's engine and on Node's, with the list of its cases
 	cd deploy/e2e && npm ci --no-audit --no-fund
-	$(CONFORMANCE) -timeout 5m -engine=ours $(ARGS)
-	$(CONFORMANCE) -timeout 5m -engine=node $(ARGS)
+	go run ./deploy/e2e/conformance/report $(ARGS)
 
 SOAK ?= 100000
 
@@ -127,5 +132,5 @@ fuzz: ## each fuzz target for FUZZTIME
 	done
 
 clean: ## what the targets made
-	rm -rf bin coverage api/web/node_modules deploy/e2e/node_modules deploy/bench/peers/node/node_modules
+	rm -rf bin coverage api/web/node_modules deploy/e2e/node_modules deploy/client/node_modules deploy/client/dist deploy/client/example/node_modules deploy/client/example/dist deploy/bench/peers/node/node_modules
 	find api/web/dist -type f -not -name .keep -delete

@@ -93,6 +93,7 @@ type Config struct {
 	PingInterval     time.Duration `env:"PING_INTERVAL"      envDefault:"25s"`
 	PingTimeout      time.Duration `env:"PING_TIMEOUT"       envDefault:"20s"`
 	MaxPayload       int           `env:"MAX_PAYLOAD"        envDefault:"100000"`
+	AllowEIO3        bool          `env:"ALLOW_EIO3"         envDefault:"false"`
 
 	TrustedProxies    list `env:"TRUSTED_PROXIES"`
 	HandshakeRate     int  `env:"HANDSHAKE_RATE"       envDefault:"50"`
@@ -110,6 +111,7 @@ type Config struct {
 	DeadMaxEntries    int64         `env:"DEAD_MAX_ENTRIES"    envDefault:"100000"`
 	GrantTTL          time.Duration `env:"GRANT_TTL"           envDefault:"720h"`
 	DedupeTTL         time.Duration `env:"DEDUPE_TTL"          envDefault:"10m"`
+	ValidateEvents    string        `env:"VALIDATE_EVENTS"     envDefault:"off"`
 
 	TraceEntries int     `env:"TRACE_ENTRIES" envDefault:"20000"`
 	OTLPEndpoint string  `env:"OTLP_ENDPOINT"`

@@ -75,6 +75,7 @@ var variables = []variable{
 	{Name: "PING_INTERVAL", Example: "25s", Doc: "How often a client is pinged. 1s to 5m."},
 	{Name: "PING_TIMEOUT", Example: "20s", Doc: "How long it may take to answer. 1s to 5m."},
 	{Name: "MAX_PAYLOAD", Example: "100000", Doc: "Bytes of the largest message from a client. 1,024 to 16,777,216."},
+	{Name: "ALLOW_EIO3", Example: "false", Doc: "Serve clients of Socket.IO 2 (Engine.IO 3), too, without recovery. Their token may stand in the query, as `token`, where proxies may log it."},
 
 	{Name: "TRUSTED_PROXIES", Group: "Limits", Example: "10.0.0.5,10.1.0.0/16", Derived: "none", Doc: "Proxies in front of the nodes, as addresses, networks, `loopback` or `private`, comma-separated. Only their `X-Forwarded-For` is believed, up to the first address that is none of them; name no network that clients are in, too. Without it all who come through a proxy share its `HANDSHAKE_RATE`."},
 	{Name: "HANDSHAKE_RATE", Example: "50", Doc: "Handshakes a second that an address (IPv6: a /64) may begin at a node; 0: no limit. More are answered with 429 and `Retry-After`."},
@@ -92,6 +93,7 @@ var variables = []variable{
 	{Name: "DEAD_MAX_ENTRIES", Example: "100000", Doc: "Dead letters kept at most; the oldest go. 1,000 or more."},
 	{Name: "GRANT_TTL", Example: "720h", Doc: "How long a grant to a solicitud's room lasts after it was last given. 1m or more."},
 	{Name: "DEDUPE_TTL", Example: "10m", Doc: "How long an `event_id` is remembered. 1s to 168h."},
+	{Name: "VALIDATE_EVENTS", Example: "warn", Doc: "Whether events are held to their JSON Schemas (`gateway schemas`): `off`, `warn` (what does not keep its schema is relayed, counted and told of in the log, at most every 10 s) or `enforce` (it is a dead letter, `invalid_schema`)."},
 
 	{Name: "TRACE_ENTRIES", Group: "Tracing", Example: "20000", Doc: "Deliveries, and replays, that a node remembers for `gateway trace`, at about 200 bytes each; 0: none. Up to 10,000,000."},
 	{Name: "OTLP_ENDPOINT", Example: "http://otel-collector:4318", Derived: "no spans", Doc: "OpenTelemetry collector that events' spans are sent to, by OTLP over HTTP. What the exporter reads of `OTEL_EXPORTER_OTLP_HEADERS` and its like applies."},

@@ -100,6 +100,31 @@ test('what Python publishes while Redis is away arrives once it is back, once', 
   });
 });
 
+test('a master that lacks its replicas is asked again until it has them', { timeout: 60_000 }, async () => {
+  await withCluster({ nodes: 1 }, async (cluster) => {
+    const client = cluster.client({ user: 'u1', role: 'client' });
+    await client.connect();
+    const master = `redis.Redis(port=${cluster.redisPort}).config_set`;
+    await python(cluster, [
+      `${master}('min-replicas-to-write', 1)`,
+      'import threading',
+      `threading.Timer(0.3, lambda: ${master}('min-replicas-to-write', 0)).start()`,
+      "gateway.publish('notificacion_aviso', {'user_id': 'u1'})",
+    ], { options: ', patience=30' });
+    await until('it is here', () => client.received.length >= 1);
+    const tries = await python(cluster, [
+      `${master}('min-replicas-to-write', 1)`,
+      'tries, write = 0, gateway._write',
+      'def counted(fields):', '  global tries', '  tries += 1', '  write(fields)',
+      'gateway._write = counted',
+      "try: gateway.publish('notificacion_aviso', {'user_id': 'u1'})",
+      'except redis.ResponseError: print(tries)',
+    ], { options: ', wait_replicas=1, wait_ms=20, patience=1' });
+    assert.ok(Number(tries) > 1, `${tries} tries`);
+    assert.equal(client.received.length, 1);
+  });
+});
+
 test('an event that no replica has is not said to be written', { timeout: 60_000 }, async () => {
   await withCluster({ nodes: 1 }, async (cluster) => {
     const said = await python(cluster, [
@@ -124,4 +149,22 @@ test('what would be a dead letter, or be ignored, is refused before it is writte
     assert.equal(said, '4');
     assert.deepEqual(await readAll(cluster.redis, EVENTS), []);
   });
+});
+
+test('the bundled schema takes its own examples in Python, and not what differs from them', { timeout: 60_000 }, async () => {
+  const { stdout } = await run(PYTHON, ['-c', [
+    'import json',
+    'from jsonschema import Draft202012Validator as Validator',
+    "bundle = json.load(open('events.schema.json'))",
+    'Validator.check_schema(bundle)',
+    "of = lambda name: Validator({'$ref': '#/$defs/' + name, '$defs': bundle['$defs']})",
+    'taken = 0',
+    "for name, schema in bundle['$defs'].items():",
+    "  for example in schema.get('examples', []):",
+    '    of(name).validate(example)',
+    '    taken += 1',
+    "fault = next(of('oferta_submitted').iter_errors({'solicitud_id': 2**70, 'advisor_id': 'A', 'price': '1'}))",
+    "print(len(bundle['properties']), taken >= 15, list(fault.path), fault.validator)",
+  ].join('\n')], { cwd, env });
+  assert.match(stdout, /^\d+ True \['price'\] type\n$/);
 });
