@@ -124,7 +124,9 @@ func TestPartsFitTogether(t *testing.T) {
 		policy := of(t, all, "NetworkPolicy", 1)[0]
 		require.Equal(t, []any{"Ingress", "Egress"}, policy.at("spec", "policyTypes"))
 		require.Subset(t, labels, policy.at("spec", "ingress", 2, "from", 0, "podSelector", "matchLabels"), "gossip is among the nodes")
-		require.Len(t, policy.at("spec", "egress"), 3, "names, Redis, gossip")
+		require.Contains(t, policy.at("spec", "ingress", 2, "ports"), map[string]any{"protocol": "TCP", "port": "http"}, "nodes pass requests on")
+		require.Len(t, policy.at("spec", "egress"), 3, "names, Redis, the other nodes")
+		require.Len(t, policy.at("spec", "egress", 2, "ports"), 3, "gossip, and requests that are passed on")
 		require.NotEmpty(t, policy.at("spec", "egress", 1, "to"))
 
 		traefik := of(t, run.render(t, "gateway/ci/traefik-values.yaml", ""), "Service", 2)[0]

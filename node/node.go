@@ -168,6 +168,13 @@ func (n *Node) Handler() http.Handler {
 	return guard(limited, n.draining.Load)
 }
 
+// OwnSession reports whether an Engine.IO session's id names this node, SessionOwner whose it is; false for an id that no
+// node of the cluster has made.
+func (n *Node) OwnSession(sid string) bool { return n.engine.Own(sid) }
+
+// SessionOwner is described with OwnSession.
+func (n *Node) SessionOwner(sid string) (engine.Tag, bool) { return n.engine.Owner(sid) }
+
 // EngineStats returns the figures of the transports.
 func (n *Node) EngineStats() engine.Stats { return n.engine.Stats() }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -158,6 +159,9 @@ func (p *parts) retire(ctx context.Context) {
 
 // sendAway makes the clients go elsewhere.
 func (p *parts) sendAway(ctx context.Context) {
+	var through sync.WaitGroup
+	through.Go(func() { p.forward.Drain(ctx, p.cfg.DrainWindow*9/10) })
+	defer through.Wait()
 	if err := p.node.Drain(ctx); err != nil {
 		p.log.Warn("sockets left at the end of draining", "sockets", p.node.Stats().Connections, "err", err)
 	}

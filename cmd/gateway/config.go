@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -84,6 +85,7 @@ type Config struct {
 	ClusterAdvertise string `env:"CLUSTER_ADVERTISE"`
 	ClusterSeeds     list   `env:"CLUSTER_SEEDS"`
 	ClusterSecret    secret `env:"CLUSTER_SECRET"`
+	ForwardPolls     bool   `env:"FORWARD_POLLS"     envDefault:"true"`
 
 	WSMaxConnections int           `env:"WS_MAX_CONNECTIONS" envDefault:"10000"`
 	ConnectRate      int           `env:"CONNECT_RATE"       envDefault:"0"`
@@ -277,7 +279,7 @@ func complete(c *Config) map[string]string {
 	set("LogFormat", &c.LogFormat, format)
 	host := c.Host
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
-		host = hostAddr()
+		host = cmp.Or(advertisedHost(c.ClusterAdvertise), hostAddr())
 	}
 	// From a faulty value follows nothing: it would only be a second fault.
 	if isHost(host) && c.Port > 0 && c.Port <= 65535 {
@@ -298,6 +300,14 @@ func hostName() string {
 		return ""
 	}
 	return name
+}
+
+// advertisedHost is the host of CLUSTER_ADVERTISE: where others reach this node's gossip, they reach its PORT.
+func advertisedHost(advertise string) string {
+	if host, _, err := net.SplitHostPort(advertise); err == nil {
+		return host
+	}
+	return advertise
 }
 
 // hostAddr is the machine's first address that others can reach, else loopback.

@@ -68,7 +68,7 @@ func (p *parts) webServers(d doors, sources api.Sources, cfg api.Config) ([]webS
 	}
 	figures := api.New(cfg, sources, p.base)
 	public := http.NewServeMux()
-	public.Handle(p.cfg.nodeConfig().Path, p.node.Handler())
+	public.Handle(p.cfg.nodeConfig().Path, p.sessionsHandler())
 	public.Handle("/", figures)
 	private := public
 	if d.operators != nil {

@@ -70,6 +70,9 @@ func (p *parts) runChores(ctx context.Context) error {
 	all.Go(func() error { return p.page.run(ctx) })
 	all.Go(func() error { return p.runCanary(ctx) })
 	all.Go(func() error { return p.runSampler(ctx) })
+	if p.forward != nil {
+		all.Go(func() error { return p.forward.Run(ctx) })
+	}
 	if p.level != nil {
 		all.Go(func() error { return p.level.run(ctx, p.log) })
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/node/auth"
 	"github.com/teloo/realtime-gateway/node/engine"
+	"github.com/teloo/realtime-gateway/node/forward"
 	"github.com/teloo/realtime-gateway/node/gossip"
 	"github.com/teloo/realtime-gateway/node/limits"
 	"github.com/teloo/realtime-gateway/presence"
@@ -49,6 +50,7 @@ type figures struct {
 	counters     presence.Counters
 	revocations  auth.RevocationStats
 	gossipStats  gossip.Stats // Live is 1 without gossip
+	forwardStats forward.Stats
 	sampled      sample
 }
 
@@ -58,6 +60,7 @@ func (p *parts) figures() figures {
 		nodeStats: p.node.Stats(), engineStats: p.node.EngineStats(), limitsStats: p.limits.Stats(),
 		adapterStats: p.cluster.Stats(), streamsStats: p.consumer.Stats(), counters: p.presence.Counters(),
 		revocations: p.revoked.Stats(), gossipStats: gossip.Stats{Live: p.live()}, sampled: p.observed.sampler.fresh(),
+		forwardStats: p.forward.Stats(),
 	}
 	if p.gossip != nil {
 		f.gossipStats = p.gossip.Stats()
@@ -81,7 +84,7 @@ func (p *parts) observe() {
 func (o *instruments) tabulate(snapshot func() figures) {
 	for _, rows := range [][]row{
 		nodeMetrics, clientMetrics, sendMetrics, logMetrics, eventMetrics, clusterMetrics, redisMetrics, sampledMetrics, canaryMetrics,
-		validationMetrics,
+		validationMetrics, forwardMetrics,
 	} {
 		metrics.Table(o.registry, snapshot, rows)
 	}

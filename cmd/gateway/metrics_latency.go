@@ -17,6 +17,8 @@ type latencies struct {
 	// write until the kernel had taken it, for one of the last of these on a WebSocket. What a client that comes back is
 	// sent of what it missed is in neither.
 	delivery, write *metrics.Duration
+	// forward is of POSTs that were another node's.
+	forward *metrics.Duration
 }
 
 func newLatencies(r *metrics.Registry) latencies {
@@ -31,6 +33,8 @@ func newLatencies(r *metrics.Registry) latencies {
 			"From an event's XADD until it was handed to the connections of all its sockets at this node"),
 		write: metrics.NewDuration(r, "teloo_event_write_latency_seconds",
 			"From an event's XADD until the kernel had taken it for one of the last of these sockets, of WebSockets; one at a time for each connection"),
+		forward: metrics.NewDuration(r, "teloo_forward_seconds",
+			"How long a client's POST took that was passed on to another node, until its answer; polls wait on purpose"),
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/node/auth"
 	"github.com/teloo/realtime-gateway/node/canary"
+	"github.com/teloo/realtime-gateway/node/forward"
 	"github.com/teloo/realtime-gateway/node/gossip"
 	"github.com/teloo/realtime-gateway/node/limits"
 	"github.com/teloo/realtime-gateway/presence"
@@ -53,7 +54,8 @@ type parts struct {
 	limits     *limits.Limits
 	node       *node.Node
 	consumer   *streams.Consumer
-	canary     *canary.Canary // nil: CANARY_INTERVAL is 0
+	canary     *canary.Canary     // nil: CANARY_INTERVAL is 0
+	forward    *forward.Forwarder // nil: a cluster without gossip or CLUSTER_SECRET
 	router     *node.Router
 	validation *validation // nil: VALIDATE_EVENTS is off
 	redisUp    atomic.Bool
@@ -78,6 +80,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 	p.observe()
 	for _, step := range []func(context.Context, *slog.Logger) error{
 		p.buildTracer, p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildValidation, p.buildConsumer, p.buildCanary,
+		p.buildForward,
 	} {
 		if err := step(ctx, log); err != nil {
 			p.close()

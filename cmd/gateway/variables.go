@@ -62,11 +62,12 @@ var variables = []variable{
 	{Name: "SUBSCRIBE_POLICY", Example: "admin=any,advisor=any,client=granted", Doc: "Which solicitudes' rooms a role may enter: `any`, `granted` or `none`."},
 
 	{Name: "NODE_NAME", Group: "Cluster", Example: "gateway-0", Derived: "host name", Doc: "This node's name; no other node may have it."},
-	{Name: "ADVERTISE_ADDR", Example: "10.0.0.7:8003", Derived: "first address of the machine, `PORT`", Doc: "Where others reach this node's HTTP port, as `host:port`."},
+	{Name: "ADVERTISE_ADDR", Example: "10.0.0.7:8003", Derived: "host of `CLUSTER_ADVERTISE` or first address of the machine, `PORT`", Doc: "Where others reach this node's HTTP port, as `host:port`."},
 	{Name: "CLUSTER_BIND", Example: "0.0.0.0:7946", Derived: "`0.0.0.0:7946` with seeds, else no gossip", Doc: "Address and port for gossip, TCP and UDP."},
 	{Name: "CLUSTER_ADVERTISE", Example: "10.0.0.7:7946", Derived: "as bound", Doc: "Where others reach it, as `host` or `host:port`, if that differs."},
 	{Name: "CLUSTER_SEEDS", Example: "gateway-headless:7946", Derived: "none", Doc: "Nodes to join, as `host` or `host:port`, comma-separated. Names are resolved again and again."},
-	{Name: "CLUSTER_SECRET", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Encrypts gossip; the same on all nodes."},
+	{Name: "CLUSTER_SECRET", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Encrypts gossip, and authenticates sessions' ids and what nodes pass on; the same on all nodes."},
+	{Name: "FORWARD_POLLS", Example: "true", Doc: "With gossip and a `CLUSTER_SECRET`, a session's request that reaches another node is passed on to the session's own, at its `ADVERTISE_ADDR`; `false`: it is refused, and the load balancer has to be sticky."},
 
 	{Name: "WS_MAX_CONNECTIONS", Group: "Clients", Example: "10000", Doc: "Connections this node takes, 1 to 1,000,000. More are refused as `server_full`."},
 	{Name: "CONNECT_RATE", Example: "2000", Doc: "Connects a second that the cluster takes, shared by its live nodes; 0: no limit. More are refused as `rate_limited`."},

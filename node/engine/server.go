@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -88,6 +89,9 @@ func (s *Server) spawn(fn func()) { s.children.Go(fn) }
 
 // Owner tells which node's a session id is; false for one that no node with this secret has made.
 func (s *Server) Owner(sid string) (Tag, bool) { return s.ids.owner(sid) }
+
+// Own reports whether an id names this node. It says nothing of whether there is, or has been, such a session.
+func (s *Server) Own(sid string) bool { return strings.HasPrefix(sid, s.ids.prefix) }
 
 func (s *Server) writer() *writer {
 	return s.writers[s.turn.Add(1)%uint64(len(s.writers))]

@@ -9,7 +9,7 @@ import (
 
 // A session id is 40 characters: which node it is of, chance, and a proof that a node of the cluster made it.
 const (
-	sidNode  = 6  // bytes of the node's name, hashed
+	sidNode  = 6  // bytes of the node's name, hashed: 8 characters
 	sidRand  = 15 // random bytes
 	sidProof = 9  // bytes of the proof
 	sidBytes = sidNode + sidRand + sidProof
@@ -26,6 +26,7 @@ func TagOf(node string) Tag {
 
 type sidMaker struct {
 	tag    Tag
+	prefix string // of all ids of this node's
 	secret []byte
 }
 
@@ -36,7 +37,8 @@ func newSidMaker(node string, secret []byte) *sidMaker {
 	}
 	// A key of its own, so that nothing else which the secret protects can be had from ids.
 	key := sha256.Sum256(append([]byte("engine session id\n"), secret...))
-	return &sidMaker{tag: TagOf(node), secret: key[:]}
+	tag := TagOf(node)
+	return &sidMaker{tag: tag, prefix: base64.RawURLEncoding.EncodeToString(tag[:]), secret: key[:]}
 }
 
 func (m *sidMaker) next() string {

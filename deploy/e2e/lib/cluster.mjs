@@ -51,9 +51,9 @@ export class Cluster {
 
   clients = [];
 
-  /** With `durable`, Redis has its data again after a restart. `kind` is another Redis than a single server: see kinds.mjs. */
-  constructor({ nodes = 3, proxy = nodes > 1, redis = true, durable = false, env = {}, kind } = {}) {
-    Object.assign(this, { size: nodes, proxied: proxy, env, redisFirst: redis, durable, kind });
+  /** With `durable`, Redis has its data again after a restart. `kind` is another Redis than a single server: see kinds.mjs. Without `sticky`, HAProxy sends each request to the next node. */
+  constructor({ nodes = 3, proxy = nodes > 1, redis = true, durable = false, env = {}, kind, sticky = true } = {}) {
+    Object.assign(this, { size: nodes, proxied: proxy, env, redisFirst: redis, durable, kind, sticky });
   }
 
   async start() {
@@ -128,9 +128,11 @@ export class Cluster {
   /** HAProxy with the example configuration, only its addresses replaced. */
   async startProxy() {
     const example = readFileSync(here('../../haproxy/haproxy.cfg'), 'utf8');
-    const servers = this.nodes.map((n) => `    server ${n.name} 127.0.0.1:${n.port} cookie ${n.name}`);
+    const servers = this.nodes.map((n) => `    server ${n.name} 127.0.0.1:${n.port}${this.sticky ? ` cookie ${n.name}` : ''}`);
     const config = example.split('\n')
       .filter((line) => !/# host$|^\s*server\s/.test(line))
+      .filter((line) => this.sticky || !/^\s*(cookie|force-persist)\s/.test(line))
+      .map((line) => (this.sticky ? line : line.replace('balance leastconn', 'balance roundrobin')))
       .join('\n')
       .replace('bind :80', `bind 127.0.0.1:${this.proxyPort}`)
       .replace(/(default-server .*)/, `$1\n${servers.join('\n')}`);

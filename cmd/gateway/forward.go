@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/teloo/realtime-gateway/api/metrics"
+	"github.com/teloo/realtime-gateway/node"
+	"github.com/teloo/realtime-gateway/node/engine"
+	"github.com/teloo/realtime-gateway/node/forward"
+	"github.com/teloo/realtime-gateway/node/gossip"
+)
+
+// forwardConfig is of use with gossip and a CLUSTER_SECRET.
+func (c Config) forwardConfig() forward.Config {
+	f := forward.DefaultConfig()
+	f.Secret = []byte(c.ClusterSecret)
+	f.Off = !c.ForwardPolls
+	// A poll is answered at the next ping; a node that does not even that in the time of a client's pong is none.
+	f.AnswerTimeout = c.PingInterval + c.PingTimeout
+	f.MaxPayload = int64(c.MaxPayload)
+	f.MaxPolls, f.MaxWebSockets = c.WSMaxConnections, c.WSMaxConnections
+	return f
+}
+
+func (p *parts) buildForward(_ context.Context, log *slog.Logger) (err error) {
+	if p.gossip == nil || p.cfg.ClusterSecret == "" {
+		return nil // without the secret no node knows another's sessions
+	}
+	var took func(time.Duration)
+	if p.observed != nil {
+		took = p.observed.latency.forward.Observe
+	}
+	p.forward, err = forward.New(p.cfg.forwardConfig(), forward.Deps{
+		Next: p.node.Handler(), Sessions: sessionOwners{node: p.node, members: p.gossip.Members}, Took: took, Log: log,
+	})
+	return err
+}
+
+// sessionsHandler serves Engine.IO.
+func (p *parts) sessionsHandler() http.Handler {
+	if p.forward == nil {
+		return p.node.Handler()
+	}
+	return p.forward
+}
+
+// sessionOwners finds the nodes of sessions among the members of the cluster.
+type sessionOwners struct {
+	node    *node.Node
+	members func() []gossip.Member
+}
+
+var _ forward.Sessions = sessionOwners{}
+
+// Own implements forward.Sessions.
+func (s sessionOwners) Own(sid string) bool { return s.node.OwnSession(sid) }
+
+// Owner implements forward.Sessions. Of a name's processes the latest counts: the others are dead, though that may not
+// be known yet.
+func (s sessionOwners) Owner(sid string) (address string, authentic bool) {
+	tag, authentic := s.node.SessionOwner(sid)
+	if !authentic {
+		return "", false
+	}
+	return addressOf(tag, s.members()), true
+}
+
+func addressOf(tag engine.Tag, members []gossip.Member) (address string) {
+	latest := int64(-1)
+	for _, m := range members {
+		if m.Name == "" || engine.TagOf(m.Name) != tag {
+			continue
+		}
+		if began := incarnation(m.Identity); began > latest {
+			latest, address = began, m.Addr
+		}
+	}
+	return address
+}
+
+// incarnation is when the process of an identity, "name:incarnation", began; 0 if it does not say.
+func incarnation(identity string) int64 {
+	ms, err := strconv.ParseInt(identity[strings.LastIndexByte(identity, ':')+1:], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return ms
+}
+
+// forwardMetrics are of requests that reach another node than their session's.
+var forwardMetrics = []row{
+	metrics.CountBy("teloo_forwarded_requests_total", "outcome", "Requests of other nodes' sessions, by what became of them: `answered` by the other node, `unknown` to be any live node's, the node `unreachable` or its answer `broken` off, `abandoned` by the client, or the node too `busy` with others", func(f *figures) map[string]uint64 { return f.forwardStats.Forwarded }, forward.Outcomes()...),
+	metrics.CountBy("teloo_forwarded_received_total", "verdict", "Requests that say that another node has passed them on: `accepted`, or `stale` or `forged` and not believed", func(f *figures) map[string]uint64 { return f.forwardStats.Received }, forward.Verdicts()...),
+	{
+		Name: "teloo_forwarding", Kind: metrics.Gauge, Labels: []string{"kind"}, Help: "Requests and WebSockets that go through this node to others",
+		Values: func(f *figures, emit emit) {
+			emit(float64(f.forwardStats.Polls), "request")
+			emit(float64(f.forwardStats.WebSockets), "websocket")
+		},
+	},
+}
