@@ -24,7 +24,7 @@ run: build ## the gateway on an embedded Redis, with a demo page
 build: bin/gateway ## the binary, with the demo page in it
 
 bin/gateway: $(GO_FILES) go.mod go.sum api/web/dist/index.html
-	go build -tags grpcnotrace -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/gateway
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/gateway
 
 web: api/web/dist/index.html ## the demo page
 

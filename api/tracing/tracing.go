@@ -17,7 +17,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -27,8 +27,9 @@ import (
 // Config says where spans go.
 type Config struct {
 	// Endpoint is the collector's address for OTLP over HTTP, as http://host:4318; its path defaults to /v1/traces. Required.
-	// What the exporter reads of OTEL_EXPORTER_OTLP_HEADERS and its like applies.
 	Endpoint string
+	// Headers go along with the spans, as a collector's key. Default none.
+	Headers map[string]string
 	// Ratio is how many of the events without a trace context are traced, 0 to 1. Default 0.01.
 	Ratio float64
 	// Node and Version describe this process. Node is required.
@@ -92,7 +93,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Tracer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(cfg.traces()), otlptracehttp.WithTimeout(cfg.FlushTimeout))
+	exporter, err := otlptrace.New(ctx, newCollector(cfg.traces(), cfg.Headers))
 	if err != nil {
 		return nil, fmt.Errorf("tracing: exporter: %w", err)
 	}

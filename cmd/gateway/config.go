@@ -115,6 +115,7 @@ type Config struct {
 
 	TraceEntries int     `env:"TRACE_ENTRIES" envDefault:"20000"`
 	OTLPEndpoint string  `env:"OTLP_ENDPOINT"`
+	OTLPHeaders  secret  `env:"OTEL_EXPORTER_OTLP_HEADERS"`
 	OTLPRatio    float64 `env:"OTLP_RATIO"    envDefault:"0.01"`
 
 	AdminAPIKey secret `env:"ADMIN_API_KEY"`

@@ -104,7 +104,7 @@ func TestDefaults(t *testing.T) {
 		MaxPayload: 100_000, HandshakeRate: 50, HandshakeBurst: 500, MaxSocketsPerUser: 100, MaxRoomsPerSocket: 256, EventRate: 50,
 		EventBurst: 300, RecoveryWindow: 2 * time.Minute, RecoveryMaxEvents: 10_000, RingMaxEntries: 100_000, RingMaxBytes: 64 << 20,
 		LogMaxEntries: 500_000, DeadMaxEntries: 100_000, GrantTTL: 720 * time.Hour, DedupeTTL: 10 * time.Minute, ValidateEvents: validateOff,
-		TraceEntries: 20_000, OTLPRatio: 0.01,
+		TraceEntries: 20_000, OTLPRatio: 0.01, ForwardPolls: true,
 	}
 	require.Equal(t, want, r.Config)
 }

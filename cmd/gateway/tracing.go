@@ -5,16 +5,21 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"strings"
 
 	"github.com/teloo/realtime-gateway/adapter"
 	"github.com/teloo/realtime-gateway/api/tracing"
 	"github.com/teloo/realtime-gateway/streams"
+	"golang.org/x/net/http/httpguts"
 )
 
 func (c Config) checkTracing(k *checker) {
 	within(k, "TRACE_ENTRIES", c.TraceEntries, 0, 10_000_000)
 	if !(c.OTLPRatio >= 0 && c.OTLPRatio <= 1) {
 		k.faultf("OTLP_RATIO", "is %v; 0 to 1 are allowed", c.OTLPRatio)
+	}
+	if _, err := otlpHeaders(string(c.OTLPHeaders)); err != nil {
+		k.faultf("OTEL_EXPORTER_OTLP_HEADERS", "%v", err)
 	}
 	if c.OTLPEndpoint == "" {
 		return
@@ -32,11 +37,34 @@ func (c Config) checkTracing(k *checker) {
 func (c Config) tracingConfig() tracing.Config {
 	t := tracing.DefaultConfig()
 	t.Endpoint = c.OTLPEndpoint
+	t.Headers, _ = otlpHeaders(string(c.OTLPHeaders)) // has been checked
 	t.Ratio = c.OTLPRatio
 	t.Node = c.NodeName
 	t.Version = buildVersion()
 	return t
 }
+
+// otlpHeaders reads "name=value,name=value", each percent-encoded, as OpenTelemetry's variable of that name has it.
+func otlpHeaders(text string) (map[string]string, error) {
+	headers := map[string]string{}
+	for pair := range strings.SplitSeq(text, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, "=")
+		if name = strings.TrimSpace(name); !ok || !httpguts.ValidHeaderFieldName(name) {
+			return nil, errBadHeaders
+		}
+		value, err := url.PathUnescape(strings.TrimSpace(value))
+		if err != nil || !httpguts.ValidHeaderFieldValue(value) {
+			return nil, errBadHeaders
+		}
+		headers[name] = value
+	}
+	return headers, nil
+}
+
+var errBadHeaders = errors.New("is no list of name=value, values percent-encoded")
 
 func (p *parts) buildTracer(ctx context.Context, log *slog.Logger) (err error) {
 	if p.cfg.OTLPEndpoint == "" {

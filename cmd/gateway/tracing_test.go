@@ -159,3 +159,17 @@ func TestTraceGoesOnToEveryNode(t *testing.T) {
 	}
 	require.NotContains(t, sink.raw.String(), "user-", "no user gets into a span")
 }
+
+func TestOTLPHeaders(t *testing.T) {
+	for text, want := range map[string]map[string]string{
+		"": {}, "api-key=k": {"api-key": "k"}, " a = 1 , b=x%2Cy=z,": {"a": "1", "b": "x,y=z"},
+	} {
+		got, err := otlpHeaders(text)
+		require.NoError(t, err, text)
+		require.Equal(t, want, got, text)
+	}
+	for _, text := range []string{"key", "=v", "a b=v", "k=%zz", "k=a%0Ab"} {
+		_, err := otlpHeaders(text)
+		require.ErrorIs(t, err, errBadHeaders, text)
+	}
+}

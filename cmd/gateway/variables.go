@@ -96,7 +96,8 @@ var variables = []variable{
 	{Name: "VALIDATE_EVENTS", Example: "warn", Doc: "Whether events are held to their JSON Schemas (`gateway schemas`): `off`, `warn` (what does not keep its schema is relayed, counted and told of in the log, at most every 10 s) or `enforce` (it is a dead letter, `invalid_schema`)."},
 
 	{Name: "TRACE_ENTRIES", Group: "Tracing", Example: "20000", Doc: "Deliveries, and replays, that a node remembers for `gateway trace`, at about 200 bytes each; 0: none. Up to 10,000,000."},
-	{Name: "OTLP_ENDPOINT", Example: "http://otel-collector:4318", Derived: "no spans", Doc: "OpenTelemetry collector that events' spans are sent to, by OTLP over HTTP. What the exporter reads of `OTEL_EXPORTER_OTLP_HEADERS` and its like applies."},
+	{Name: "OTLP_ENDPOINT", Example: "http://otel-collector:4318", Derived: "no spans", Doc: "OpenTelemetry collector that events' spans are sent to, by OTLP over HTTP."},
+	{Name: "OTEL_EXPORTER_OTLP_HEADERS", Example: "api-key=a-key,x-tenant=teloo", Secret: true, Derived: "none", Doc: "Headers that go along with the spans, as `name=value,name=value`, values percent-encoded."},
 	{Name: "OTLP_RATIO", Example: "0.01", Doc: "Share of the events without `traceparent` that are traced, 0 to 1; for the others the sender has decided."},
 
 	{Name: "ADMIN_API_KEY", Group: "Operators", Example: "at-least-32-random-bytes-from-a-secret-store", Secret: true, Derived: "none", Doc: "Key of the admin API below `/admin/`, 32 to 1,024 visible ASCII characters; without one there is none."},
