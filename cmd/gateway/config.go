@@ -109,6 +109,10 @@ type Config struct {
 	GrantTTL          time.Duration `env:"GRANT_TTL"           envDefault:"720h"`
 	DedupeTTL         time.Duration `env:"DEDUPE_TTL"          envDefault:"10m"`
 
+	EmitterChannel string `env:"EMITTER_CHANNEL"`
+	PythonChannel  string `env:"PYTHON_CHANNEL"`
+	LegacyChannels list   `env:"LEGACY_CHANNELS"`
+
 	TraceEntries int     `env:"TRACE_ENTRIES" envDefault:"20000"`
 	OTLPEndpoint string  `env:"OTLP_ENDPOINT"`
 	OTLPRatio    float64 `env:"OTLP_RATIO"    envDefault:"0.01"`

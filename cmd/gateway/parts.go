@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/teloo/realtime-gateway/adapter"
+	"github.com/teloo/realtime-gateway/adapter/ingress"
 	"github.com/teloo/realtime-gateway/api"
 	"github.com/teloo/realtime-gateway/api/tracing"
 	"github.com/teloo/realtime-gateway/node"
@@ -53,7 +54,8 @@ type parts struct {
 	limits    *limits.Limits
 	node      *node.Node
 	consumer  *streams.Consumer
-	canary    *canary.Canary // nil: CANARY_INTERVAL is 0
+	canary    *canary.Canary   // nil: CANARY_INTERVAL is 0
+	ingress   *ingress.Ingress // nil: nothing is listened to
 	router    *node.Router
 	redisUp   atomic.Bool
 	stopping  atomic.Bool
@@ -76,7 +78,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 	}
 	p.observe()
 	for _, step := range []func(context.Context, *slog.Logger) error{
-		p.buildTracer, p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildConsumer, p.buildCanary,
+		p.buildTracer, p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildConsumer, p.buildCanary, p.buildIngress,
 	} {
 		if err := step(ctx, log); err != nil {
 			p.close()

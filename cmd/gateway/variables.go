@@ -92,6 +92,10 @@ var variables = []variable{
 	{Name: "GRANT_TTL", Example: "720h", Doc: "How long a grant to a solicitud's room lasts after it was last given. 1m or more."},
 	{Name: "DEDUPE_TTL", Example: "10m", Doc: "How long an `event_id` is remembered. 1s to 168h."},
 
+	{Name: "EMITTER_CHANNEL", Group: "Ingress", Example: "socket.io", Derived: "none", Doc: "`key` of the classic Redis emitters of Socket.IO whose events, published by pub/sub, are to reach the clients. Whoever can publish in that Redis can then send any event to any room. Unset: nobody listens."},
+	{Name: "PYTHON_CHANNEL", Example: "socketio", Derived: "none", Doc: "Channel of python-socketio's managers, 5.14 or newer (older ones publish pickles, which are refused), whose events are to. With the same consequence."},
+	{Name: "LEGACY_CHANNELS", Example: "solicitudes,ofertas", Derived: "none", Doc: "Channels of pub/sub, comma-separated, each of whose messages is an event `{\"event\", \"data\"}` as in the event stream: checked, routed, and a dead letter if it cannot be."},
+
 	{Name: "TRACE_ENTRIES", Group: "Tracing", Example: "20000", Doc: "Deliveries, and replays, that a node remembers for `gateway trace`, at about 200 bytes each; 0: none. Up to 10,000,000."},
 	{Name: "OTLP_ENDPOINT", Example: "http://otel-collector:4318", Derived: "no spans", Doc: "OpenTelemetry collector that events' spans are sent to, by OTLP over HTTP. What the exporter reads of `OTEL_EXPORTER_OTLP_HEADERS` and its like applies."},
 	{Name: "OTLP_RATIO", Example: "0.01", Doc: "Share of the events without `traceparent` that are traced, 0 to 1; for the others the sender has decided."},
