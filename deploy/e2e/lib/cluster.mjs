@@ -51,9 +51,9 @@ export class Cluster {
 
   clients = [];
 
-  /** With `durable`, Redis has its data again after a restart. `kind` is another Redis than a single server: see kinds.mjs. */
-  constructor({ nodes = 3, proxy = nodes > 1, redis = true, durable = false, env = {}, kind } = {}) {
-    Object.assign(this, { size: nodes, proxied: proxy, env, redisFirst: redis, durable, kind });
+  /** `rights` are more than USERS gives the nodes' user. With `durable`, Redis has its data again after a restart. `kind` is another Redis than a single server: see kinds.mjs. */
+  constructor({ nodes = 3, proxy = nodes > 1, redis = true, durable = false, env = {}, kind, rights = [] } = {}) {
+    Object.assign(this, { size: nodes, proxied: proxy, env, redisFirst: redis, durable, kind, rights });
   }
 
   async start() {
@@ -80,6 +80,7 @@ export class Cluster {
     this.redisProcess = this.processes.start('redis', 'redis-server', args.map(String));
     // It reconnects by itself when Redis is started again.
     this.redis ??= await until('redis connected', () => connectRedis(this.redisPort));
+    if (this.rights.length > 0) await this.redis.sendCommand(['ACL', 'SETUSER', GATEWAY_USER.REDIS_USERNAME, ...this.rights]);
   }
 
   startNode(node, env = {}) {
