@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// appendAll appends what is queued, in order, until the queue is closed and empty, or the lease is lost. Once receiving
-// has ended it has finishTimeout left. What it cannot append is counted.
+// appendAll appends what is queued, in order, until the queue is closed and empty, or an append has failed. Whether that
+// was carried out may not be known, and it may yet be, behind what would be sent next: so the term ends with it. Once
+// receiving has ended there is finishTimeout left. What is not appended is counted.
 func (t *term) appendAll(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -17,12 +18,12 @@ func (t *term) appendAll(ctx context.Context) error {
 		if b.full() || len(t.queue) == 0 {
 			b.flush(ctx)
 		}
-		if b.lost {
+		if b.failed != nil {
 			break
 		}
 	}
 	b.flush(ctx)
-	if !b.lost {
+	if b.failed == nil {
 		return nil
 	}
 	t.stopReceiving()
@@ -30,7 +31,7 @@ func (t *term) appendAll(ctx context.Context) error {
 		t.taken(m)
 		t.refuse(m, Superseded, nil)
 	}
-	return errLost
+	return b.failed
 }
 
 // taken notes that a message does not wait any more.
@@ -47,7 +48,7 @@ type batch struct {
 	events  []Payload
 	sources []Source
 	bytes   int
-	lost    bool // the lease, and so is the rest
+	failed  error // of the append that ended the term
 }
 
 func (b *batch) full() bool { return len(b.sources) >= batchMessages || b.bytes >= batchBytes }
@@ -100,20 +101,13 @@ func (b *batch) flush(ctx context.Context) {
 	if len(b.sources) == 0 {
 		return
 	}
-	var appended int
-	var err error
-	switch {
-	case b.lost:
-	case len(b.events) > 0:
-		appended, err = b.deps.Events(ctx, b.lease.key, b.value, b.events)
-	default:
-		appended, err = b.deps.Log(ctx, b.lease.key, b.value, b.entries)
-	}
-	rest := Failed
-	if b.lost = b.lost || err != nil && b.deps.NotHeld(err); b.lost {
-		rest = Superseded
-	} else if err != nil {
-		b.log.Warn("pub/sub messages may be lost", "messages", len(b.sources)-appended, "err", err)
+	appended, rest := 0, Superseded
+	if b.failed == nil {
+		appended, b.failed = b.send(ctx)
+		if b.failed != nil && !b.deps.NotHeld(b.failed) {
+			rest = Failed
+			b.log.Warn("pub/sub messages may be lost", "messages", len(b.sources)-appended, "err", b.failed)
+		}
 	}
 	for i, source := range b.sources {
 		if i < appended {
@@ -125,7 +119,12 @@ func (b *batch) flush(ctx context.Context) {
 	clear(b.entries)
 	clear(b.events)
 	b.entries, b.events, b.sources, b.bytes = b.entries[:0], b.events[:0], b.sources[:0], 0
-	if err != nil && !b.lost {
-		pause(ctx, retryMin) // while Redis is away, what waits is not all thrown at it
+}
+
+// send appends the batch and returns how much of it was.
+func (b *batch) send(ctx context.Context) (int, error) {
+	if len(b.events) > 0 {
+		return b.deps.Events(ctx, b.lease.key, b.value, b.events)
 	}
+	return b.deps.Log(ctx, b.lease.key, b.value, b.entries)
 }

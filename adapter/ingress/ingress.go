@@ -54,14 +54,11 @@ func (g *Ingress) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		value, held, err := g.lease.take(ctx)
 		switch {
-		case ctx.Err() != nil && err != nil:
-			// It may have been taken all the same.
-			g.giveUp(value)
-			return nil
-		case err != nil:
-			g.log.Debug("could not ask for the lease", "err", err)
 		case held:
 			g.hold(ctx, value)
+		case err != nil:
+			g.log.Debug("could not ask for the lease", "err", err)
+			g.giveUp(value) // it may have been taken all the same
 		}
 		// A holder that could not listen lets others try first.
 		pause(ctx, g.cfg.Lease/4+rand.N(g.cfg.Lease/8)) //nolint:gosec // jitter needs no cryptographic randomness

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,7 +56,7 @@ func (r *rig) config(name string) Config {
 	return cfg
 }
 
-func (r *rig) start(cfg Config, before func()) *node {
+func (r *rig) start(cfg Config, before func() error) *node {
 	r.t.Helper()
 	rdb := r.s.Client()
 	clusterConfig := adapter.DefaultConfig()
@@ -66,7 +67,9 @@ func (r *rig) start(cfg Config, before func()) *node {
 		Redis: rdb,
 		Log: func(ctx context.Context, lease, value string, entries [][]string) (int, error) {
 			if before != nil {
-				before()
+				if err := before(); err != nil {
+					return 0, err
+				}
 			}
 			return cluster.AppendFenced(ctx, lease, value, entries)
 		},
@@ -128,6 +131,15 @@ func (r *rig) logged() []int {
 	return all
 }
 
+// through waits at a gate while it is locked.
+func through(gate *sync.Mutex) func() error {
+	return func() error {
+		gate.Lock()
+		defer gate.Unlock()
+		return nil
+	}
+}
+
 func once(t *testing.T, all []int) {
 	t.Helper()
 	for i := 1; i < len(all); i++ {
@@ -158,7 +170,7 @@ func TestOneOfSeveralListensAndAppendsOnceAndInOrder(t *testing.T) {
 func TestAHolderThatSleptAppendsNothing(t *testing.T) {
 	r := newRig(t)
 	var sleeping sync.Mutex // what the first one's appends wait for
-	one := r.start(r.config("n1"), func() { sleeping.Lock(); sleeping.Unlock() }) //nolint:staticcheck // a gate
+	one := r.start(r.config("n1"), through(&sleeping))
 	r.listener(one)
 	require.EqualValues(t, 1, r.emit(0))
 	eventually(t, "it has appended", func() bool { return len(r.logged()) == 1 })
@@ -176,6 +188,26 @@ func TestAHolderThatSleptAppendsNothing(t *testing.T) {
 	require.EqualValues(t, 1, r.emit(3))
 	eventually(t, "it goes on", func() bool { return slices.Equal(r.logged(), []int{0, 3}) })
 	require.EqualValues(t, 2, one.Stats().Terms)
+}
+
+// An append whose outcome is unknown may still be carried out: nothing must overtake it.
+func TestAFailedAppendEndsTheTerm(t *testing.T) {
+	r := newRig(t)
+	var calls atomic.Int64
+	one := r.start(r.config("n1"), func() error {
+		if calls.Add(1) == 2 {
+			return errors.New("no answer in time")
+		}
+		return nil
+	})
+	r.listener(one)
+	require.EqualValues(t, 1, r.emit(0))
+	eventually(t, "it has appended", func() bool { return one.Stats().Of(Python, Accepted) == 1 })
+	require.EqualValues(t, 1, r.emit(1))
+	eventually(t, "a new term", func() bool { return one.Stats().Terms == 2 && one.Stats().Listening })
+	require.EqualValues(t, 1, r.emit(2))
+	eventually(t, "it goes on", func() bool { return slices.Equal(r.logged(), []int{0, 2}) })
+	require.EqualValues(t, 1, one.Stats().Of(Python, Failed))
 }
 
 func TestTheLeaseIsNotKeptOnceItHasEnded(t *testing.T) {
@@ -252,7 +284,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	cfg := r.config("n1")
 	cfg.QueueMessages = 10
 	var stuck sync.Mutex
-	one := r.start(cfg, func() { stuck.Lock(); stuck.Unlock() }) //nolint:staticcheck // a gate
+	one := r.start(cfg, through(&stuck))
 	r.listener(one)
 	stuck.Lock()
 	for n := range 100 {

@@ -92,21 +92,20 @@ func (t *term) keep(ctx context.Context) error {
 func (t *term) listen() error {
 	ctx := t.receiving
 	since := time.Now() // when there was a subscription last
-	for wait := retryMin; ; wait = min(2*wait, retryMax) {
+	for wait := retryMin; ctx.Err() == nil; wait = min(2*wait, retryMax) {
 		began, err := t.subscribe(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if began {
+		switch {
+		case ctx.Err() != nil: // that is why
+		case began:
 			since, wait = time.Now(), retryMin
 			t.count.lost.Add(1)
 			t.log.Warn("subscription lost", "err", err)
-		}
-		if time.Since(since) > t.cfg.SubscribeTimeout {
+		case time.Since(since) > t.cfg.SubscribeTimeout:
 			return fmt.Errorf("%w: %w", errNoListening, err)
 		}
 		pause(ctx, wait)
 	}
+	return nil
 }
 
 // subscribe receives until that fails. It reports whether the subscription was complete.
