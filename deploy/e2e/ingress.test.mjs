@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Emitter } from '@socket.io/redis-emitter';
 import { connectAll } from './lib/clients.mjs';
 import { withCluster } from './lib/cluster.mjs';
+import { RedisCluster } from './lib/kinds.mjs';
 import { DEAD, readAll } from './lib/stream.mjs';
 import { until } from './lib/wait.mjs';
 
@@ -25,7 +26,7 @@ const CHANNELS = {
 const RIGHTS = ['+psubscribe', '&socket.io#*', '&socket.io-request#*', '&socketio', '&solicitudes', '&avisos'];
 
 /** Runs `body` with a cluster that listens, once it does. */
-const withIngress = (body) => withCluster({ nodes: 3, proxy: false, env: CHANNELS, redis: true, rights: RIGHTS }, async (cluster) => {
+const withIngress = (body, options = {}) => withCluster({ nodes: 3, proxy: false, env: CHANNELS, rights: RIGHTS, ...options }, async (cluster) => {
   await listener(cluster);
   await body(cluster);
 });
@@ -186,4 +187,23 @@ test('the holder is killed: nothing comes twice, and it goes on within seconds; 
     assert.equal(dead.dead_reason, 'unknown_event');
     assert.equal(dead.channel, 'solicitudes');
   });
+});
+
+test('on a Redis Cluster it does not matter at which server somebody publishes', { timeout: 90_000 }, async () => {
+  await withIngress(async (cluster) => {
+    const clients = await advisors(cluster);
+    const servers = cluster.kind.servers();
+    for (let n = 0; n < 60; n++) {
+      const publish = (channel, message) => servers[n % servers.length].publish(channel, message);
+      new Emitter({ publish: (channel, message) => publish(channel, Buffer.from(message)) }).to('advisor').emit('from_node', { n });
+      await publish('avisos', JSON.stringify({ event: 'notificacion_aviso', data: { role: 'advisor', n } }));
+    }
+    await until('all have all', () => clients.every((c) => c.seen('from_node').length >= 60 && c.received.length >= 60));
+    // From several servers they come in any order.
+    for (const c of clients) {
+      assert.deepEqual(numbers(c, 'from_node').sort((a, b) => a - b), upTo(60));
+      assert.equal(new Set(c.received).size, 60);
+      assert.equal(c.received.length, 60);
+    }
+  }, { kind: new RedisCluster(), nodes: 2 });
 });

@@ -72,6 +72,7 @@ export class Cluster {
   async startRedis() {
     if (this.kind) {
       this.redis = await this.kind.start(this.processes, ['--aclfile', USERS]);
+      await Promise.all(this.kind.servers().map((server) => this.allow(server)));
       return;
     }
     const args = ['--port', this.redisPort, '--bind', '127.0.0.1', '--save', '', '--appendonly', this.durable ? 'yes' : 'no'];
@@ -80,7 +81,12 @@ export class Cluster {
     this.redisProcess = this.processes.start('redis', 'redis-server', args.map(String));
     // It reconnects by itself when Redis is started again.
     this.redis ??= await until('redis connected', () => connectRedis(this.redisPort));
-    if (this.rights.length > 0) await this.redis.sendCommand(['ACL', 'SETUSER', GATEWAY_USER.REDIS_USERNAME, ...this.rights]);
+    await this.allow(this.redis);
+  }
+
+  /** Gives the nodes' user the further rights, at one server. */
+  async allow(server) {
+    if (this.rights.length > 0) await server.sendCommand(['ACL', 'SETUSER', GATEWAY_USER.REDIS_USERNAME, ...this.rights]);
   }
 
   startNode(node, env = {}) {
