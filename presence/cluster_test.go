@@ -76,6 +76,7 @@ func TestAStormIsFewCalls(t *testing.T) {
 }
 
 func TestKilledProcess(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	a, b := startNode(t, srv.Addr(), "b1"), startNode(t, srv.Addr(), "b2")
 	victim := startChild(t, srv.Addr(), "a0") // the leading one
@@ -103,6 +104,7 @@ func TestKilledProcess(t *testing.T) {
 }
 
 func TestKilledAsSoonAsItIsThere(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	a, b := startNode(t, srv.Addr(), "a"), startNode(t, srv.Addr(), "b")
 	ready(t, a, b)
@@ -115,6 +117,7 @@ func TestKilledAsSoonAsItIsThere(t *testing.T) {
 }
 
 func TestStoppedProcessComesBack(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	a := startNode(t, srv.Addr(), "a")
 	victim := startChild(t, srv.Addr(), "b")
@@ -135,6 +138,7 @@ func TestStoppedProcessComesBack(t *testing.T) {
 }
 
 func TestFlushIsRepairedSilently(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	a, b := startNode(t, srv.Addr(), "a"), startNode(t, srv.Addr(), "b")
 	ready(t, a, b)
@@ -160,6 +164,7 @@ func TestFlushIsRepairedSilently(t *testing.T) {
 }
 
 func TestRedisRestarts(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		args []string
@@ -225,6 +230,7 @@ func TestRedisForgetsItsLastWrites(t *testing.T) {
 }
 
 func TestRestartedAtOnce(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	a, b := startNode(t, srv.Addr(), "a"), startNode(t, srv.Addr(), "b")
 	ready(t, a, b)
@@ -245,6 +251,7 @@ func TestRestartedAtOnce(t *testing.T) {
 }
 
 func TestPausedRedisKillsNobody(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	a, b := startNode(t, srv.Addr(), "a", fast), startNode(t, srv.Addr(), "b", fast)
 	ready(t, a, b)
@@ -325,6 +332,7 @@ func TestReaperDiesMidway(t *testing.T) {
 }
 
 func TestGossipHasToAgree(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	answers := make(chan bool, 1)
 	answers <- true
@@ -366,6 +374,7 @@ func TestRedisDownAtStart(t *testing.T) {
 }
 
 func TestWhoCannotSubscribeIsKnownByItsHeartbeat(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	a := startNode(t, srv.Addr(), "a", fast)
 	ready(t, a)

@@ -117,6 +117,7 @@ func TestAnEndedNodeIsKeptForTheWindow(t *testing.T) {
 
 // TestExpiredFollowsTheEnd asks all along from a node's life to when it is forgotten.
 func TestExpiredFollowsTheEnd(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	short := func(c *Config, _ *Deps, _ *hooks) { c.Window = 4 * time.Second }
 	a, b := startNode(t, srv.Addr(), "a", fast, short), startNode(t, srv.Addr(), "b", fast, short)

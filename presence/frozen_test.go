@@ -53,6 +53,7 @@ func requireAlternating(t *testing.T, announcements []string) {
 
 // TestFrozenLeaderComesBack freezes the leading node amid its writing, for longer than it takes to be reaped.
 func TestFrozenLeaderComesBack(t *testing.T) {
+	t.Parallel()
 	const before, amid, frozen = 1200, 600, 15 * time.Second
 	srv := redistest.Start(t)
 	a, b := startNode(t, srv.Addr(), "a"), startNode(t, srv.Addr(), "b")
@@ -108,6 +109,7 @@ func TestFrozenLeaderComesBack(t *testing.T) {
 
 // TestFrozenForAMomentIsNotDead freezes the leading node for less than what makes it dead.
 func TestFrozenForAMomentIsNotDead(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	a := startNode(t, srv.Addr(), "a")
 	victim := startChild(t, srv.Addr(), "0")
@@ -123,6 +125,7 @@ func TestFrozenForAMomentIsNotDead(t *testing.T) {
 
 // TestSilentGossipKillsNobody has gossip fail between nodes that all reach Redis, even while they lose subscriptions.
 func TestSilentGossipKillsNobody(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	var asked atomic.Int64
 	silent := func(_ *Config, d *Deps, _ *hooks) {

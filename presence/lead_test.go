@@ -21,6 +21,7 @@ func someLeads(nodes ...*node) func() bool {
 }
 
 func TestRollingRestartIsLed(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	names := []string{"a", "b", "c"}
 	nodes := make([]*node, len(names))
@@ -43,6 +44,7 @@ func TestRollingRestartIsLed(t *testing.T) {
 
 // TestAllDieAndStartAgain has nobody see the end of the former ones, of which each looks like a better leader.
 func TestAllDieAndStartAgain(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	old := []*node{startNode(t, srv.Addr(), "a"), startNode(t, srv.Addr(), "b")}
 	ready(t, old...)

@@ -234,6 +234,7 @@ func (r *rival) step() {
 // TestScriptsDoAsTheirPlainForms makes thousands of random calls, and none may leave anything else in Redis, reply or
 // announce anything else than one that handles each count by itself.
 func TestScriptsDoAsTheirPlainForms(t *testing.T) {
+	t.Parallel()
 	for _, server := range []struct {
 		name  string
 		start func() string

@@ -137,6 +137,7 @@ func churnAll(models []*model, steps int, disturb func()) {
 // TestRandomJoinsAgreeWithTheModel has three nodes churn, crash and be replaced, and checks that Redis holds exactly
 // the sockets of those alive, and that announcements of a user in a room alternate and end with what is true.
 func TestRandomJoinsAgreeWithTheModel(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed", seed)
 	srv := redistest.Start(t)
@@ -178,6 +179,7 @@ func TestRandomJoinsAgreeWithTheModel(t *testing.T) {
 
 // TestRandomJoinsSurviveRedis has nodes churn while Redis is emptied, restarted, paused and loses clients.
 func TestRandomJoinsSurviveRedis(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed", seed)
 	srv := redistest.Start(t)

@@ -29,6 +29,13 @@ class NotReplicated(RuntimeError):
     """Written, but not to as many replicas as were asked for; publish again with the same event_id."""
 
 
+def _passes(err):
+    """Whether an error is one of a Redis that is away, fails over, or lacks its replicas for the moment."""
+    if isinstance(err, redis.ResponseError) and not isinstance(err, redis.ReadOnlyError):
+        return any(code in str(err) for code in ("NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN"))  # a pipeline puts its own words first
+    return isinstance(err, (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, NotReplicated))
+
+
 class GatewayEvents:
     """Safe for use by several threads, as its client is.
 
@@ -56,8 +63,8 @@ class GatewayEvents:
             try:
                 self._write(fields)
                 return event_id
-            except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, NotReplicated):
-                if time.monotonic() + pause > give_up:
+            except (redis.RedisError, NotReplicated) as err:
+                if not _passes(err) or time.monotonic() + pause > give_up:
                     raise
             time.sleep(pause)
             pause = min(2 * pause, 1.0)

@@ -100,6 +100,31 @@ test('what Python publishes while Redis is away arrives once it is back, once', 
   });
 });
 
+test('a master that lacks its replicas is asked again until it has them', { timeout: 60_000 }, async () => {
+  await withCluster({ nodes: 1 }, async (cluster) => {
+    const client = cluster.client({ user: 'u1', role: 'client' });
+    await client.connect();
+    const master = `redis.Redis(port=${cluster.redisPort}).config_set`;
+    await python(cluster, [
+      `${master}('min-replicas-to-write', 1)`,
+      'import threading',
+      `threading.Timer(0.3, lambda: ${master}('min-replicas-to-write', 0)).start()`,
+      "gateway.publish('notificacion_aviso', {'user_id': 'u1'})",
+    ], { options: ', patience=30' });
+    await until('it is here', () => client.received.length >= 1);
+    const tries = await python(cluster, [
+      `${master}('min-replicas-to-write', 1)`,
+      'tries, write = 0, gateway._write',
+      'def counted(fields):', '  global tries', '  tries += 1', '  write(fields)',
+      'gateway._write = counted',
+      "try: gateway.publish('notificacion_aviso', {'user_id': 'u1'})",
+      'except redis.ResponseError: print(tries)',
+    ], { options: ', wait_replicas=1, wait_ms=20, patience=1' });
+    assert.ok(Number(tries) > 1, `${tries} tries`);
+    assert.equal(client.received.length, 1);
+  });
+});
+
 test('an event that no replica has is not said to be written', { timeout: 60_000 }, async () => {
   await withCluster({ nodes: 1 }, async (cluster) => {
     const said = await python(cluster, [
