@@ -3,6 +3,9 @@ package ingress
 import (
 	"encoding/base64"
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -136,6 +139,32 @@ func TestNamesAreBounded(t *testing.T) {
 	} {
 		_, err := parser.python(message)
 		require.Equal(t, Invalid, outcomeOf(err))
+	}
+}
+
+// What the gateway tells clients itself, nobody else can tell them.
+func TestTheGatewaysOwnEventsAreReserved(t *testing.T) {
+	files, err := filepath.Glob("../../node/*.go")
+	require.NoError(t, err)
+	emits := regexp.MustCompile(`(?:\.emit\([\w.]+, |event = |return )"([a-z_]{4,})"`)
+	var found []string
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		if !strings.Contains(string(text), ".emit(") && !strings.Contains(string(text), "event = ") && !strings.Contains(string(text), "connectedEvent") {
+			continue
+		}
+		for _, m := range emits.FindAllStringSubmatch(string(text), -1) {
+			found = append(found, m[1])
+		}
+	}
+	require.Subset(t, found, []string{"connected", "error", "pong", "token_expired", "token_expiring", "unsubscribed", "user_joined"})
+	for _, name := range found {
+		_, err := parser.python(`{"method":"emit","event":"` + name + `"}`)
+		require.ErrorIs(t, err, errReserved, name)
 	}
 }
 

@@ -1,6 +1,6 @@
 """Emits by Debian's python-socketio: emit.py REDIS_URL FIRST LAST.
 
-That version publishes pickles, which the gateway refuses; from 5.14 on it publishes the same as JSON, as JSONManager does.
+That version publishes pickles, which the gateway refuses; from 5.14 on it publishes JSON, as JSONManager does.
 """
 
 import asyncio
