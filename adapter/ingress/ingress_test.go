@@ -245,6 +245,31 @@ func TestItGoesOnAfterRedisWasAway(t *testing.T) {
 	eventually(t, "it appends", func() bool { return len(r.logged()) > 0 })
 }
 
+func TestALostSubscriptionIsReplacedInTheSameTerm(t *testing.T) {
+	r := newRig(t)
+	one := r.start(r.config("n1"), nil)
+	r.listener(one)
+	require.EqualValues(t, 1, r.rdb.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub").Val())
+	eventually(t, "it is counted", func() bool { return one.Stats().SubscriptionsLost == 1 })
+	r.listener(one)
+	require.EqualValues(t, 1, r.emit(1))
+	eventually(t, "it goes on", func() bool { return slices.Equal(r.logged(), []int{1}) })
+	require.EqualValues(t, 1, one.Stats().Terms)
+}
+
+func TestAHolderThatMayNotListenLetsOthersTry(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.rdb.Do(t.Context(), "ACL", "SETUSER", "default", "resetchannels", "&socketio").Err())
+	cfg := r.config("n1")
+	cfg.SubscribeTimeout = 50 * time.Millisecond
+	one := r.start(cfg, nil)
+	eventually(t, "several terms", func() bool { return one.Stats().Terms >= 2 })
+	eventually(t, "none has the lease", func() bool { return r.rdb.Exists(t.Context(), "{teloo}:ingress").Val() == 0 })
+	require.False(t, one.Stats().Listening)
+	require.NoError(t, r.rdb.Do(t.Context(), "ACL", "SETUSER", "default", "allchannels").Err())
+	r.listener(one)
+}
+
 func TestEachSourceGoesWhereItBelongs(t *testing.T) {
 	r := newRig(t)
 	cfg := r.config("n1")
