@@ -13,7 +13,7 @@ WEB_FILES := $(shell find api/web -type f -not -path '*/node_modules/*' -not -pa
 FUZZTIME ?= 20s
 BENCHTIME ?= 2s
 
-.PHONY: help run build web image test install chart lint vulncheck unit e2e conformance soak chaos chaos-short compose-e2e k8s-e2e hostile incidents bench microbench fuzz clean
+.PHONY: help run build web image test install chart lint vulncheck unit e2e client conformance soak chaos chaos-short compose-e2e k8s-e2e hostile incidents bench microbench fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,8 +73,12 @@ unit: $(HELM4) ## unit and integration tests with the race detector; coverage of
 	HELM="$(HELM4)" go test -race -p 3 -timeout 15m -coverprofile coverage/unit.out ./...
 	@.ci/coverage 85 coverage/unit.out streams presence adapter node node/engine node/limits
 
-e2e: build ## real nodes, Redis, HAProxy, official Socket.IO clients and a browser
+e2e: build client ## real nodes, Redis, HAProxy, official Socket.IO clients and a browser
 	cd deploy/e2e && npm ci --no-audit --no-fund && npm test
+
+client: ## the npm package for frontends: its types held to the schemas, what must not compile, its example page
+	cd deploy/client && npm ci --no-audit --no-fund && npm test
+	cd deploy/client/example && npm ci --no-audit --no-fund && npm run build
 
 CONFORMANCE = go test -count=1 ./deploy/e2e/conformance
 
@@ -127,5 +131,5 @@ fuzz: ## each fuzz target for FUZZTIME
 	done
 
 clean: ## what the targets made
-	rm -rf bin coverage api/web/node_modules deploy/e2e/node_modules deploy/bench/peers/node/node_modules
+	rm -rf bin coverage api/web/node_modules deploy/e2e/node_modules deploy/client/node_modules deploy/client/dist deploy/client/example/node_modules deploy/client/example/dist deploy/bench/peers/node/node_modules
 	find api/web/dist -type f -not -name .keep -delete

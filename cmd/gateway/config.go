@@ -108,6 +108,7 @@ type Config struct {
 	DeadMaxEntries    int64         `env:"DEAD_MAX_ENTRIES"    envDefault:"100000"`
 	GrantTTL          time.Duration `env:"GRANT_TTL"           envDefault:"720h"`
 	DedupeTTL         time.Duration `env:"DEDUPE_TTL"          envDefault:"10m"`
+	ValidateEvents    string        `env:"VALIDATE_EVENTS"     envDefault:"off"`
 
 	EmitterChannel string `env:"EMITTER_CHANNEL"`
 	PythonChannel  string `env:"PYTHON_CHANNEL"`

@@ -218,6 +218,7 @@ func (c Config) checkEvents(k *checker) {
 	atLeast(k, "DEAD_MAX_ENTRIES", c.DeadMaxEntries, 1000)
 	atLeast(k, "GRANT_TTL", c.GrantTTL, time.Minute)
 	within(k, "DEDUPE_TTL", c.DedupeTTL, time.Second, 7*24*time.Hour)
+	k.oneOf("VALIDATE_EVENTS", c.ValidateEvents, validateOff, validateWarn, validateEnforce)
 }
 
 // oddities warns of values that have no effect.

@@ -103,7 +103,7 @@ func TestDefaults(t *testing.T) {
 		WSMaxConnections: 10_000, ConnectTimeout: 10 * time.Second, PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second,
 		MaxPayload: 100_000, HandshakeRate: 50, HandshakeBurst: 500, MaxSocketsPerUser: 100, MaxRoomsPerSocket: 256, EventRate: 50,
 		EventBurst: 300, RecoveryWindow: 2 * time.Minute, RecoveryMaxEvents: 10_000, RingMaxEntries: 100_000, RingMaxBytes: 64 << 20,
-		LogMaxEntries: 500_000, DeadMaxEntries: 100_000, GrantTTL: 720 * time.Hour, DedupeTTL: 10 * time.Minute,
+		LogMaxEntries: 500_000, DeadMaxEntries: 100_000, GrantTTL: 720 * time.Hour, DedupeTTL: 10 * time.Minute, ValidateEvents: validateOff,
 		TraceEntries: 20_000, OTLPRatio: 0.01,
 	}
 	require.Equal(t, want, r.Config)
@@ -295,6 +295,7 @@ func TestFaults(t *testing.T) {
 		{"DEAD_MAX_ENTRIES=10", "DEAD_MAX_ENTRIES: 10 is below 1000"},
 		{"GRANT_TTL=1s", "GRANT_TTL: 1s is below 1m0s"},
 		{"DEDUPE_TTL=0s", "DEDUPE_TTL: 0s is not between"},
+		{"VALIDATE_EVENTS=strict", `VALIDATE_EVENTS: "strict" is none of off, warn, enforce`},
 		{"ADMIN_API_KEY=hush", "ADMIN_API_KEY: has 4 bytes; 32 or more are needed"},
 		{"ADMIN_API_KEY=" + goodSecret + "é", "ADMIN_API_KEY: is not of at most 1,024 visible ASCII characters"},
 		{"ADMIN_API_KEY=" + strings.Repeat("x", 1025), "ADMIN_API_KEY: is not of at most 1,024 visible ASCII characters"},

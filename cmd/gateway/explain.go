@@ -17,6 +17,7 @@ type explainCmd struct {
 	Event   string   `arg:""                                                                           help:"Event name, a file with an event as JSON (FILE.json), or - for standard input; without it, the routing table is shown." optional:""`
 	Data    string   `arg:""                                                                           default:"{}"                                                                                                                  help:"Event data, a JSON object." optional:""`
 	Rooms   []string `help:"Rooms of the event's own, comma-separated."                                placeholder:"ROOM"`
+	Schema  bool     `help:"Print the JSON Schema of the event's data: its own, else its kind's."`
 	Offline bool     `help:"Do not ask Redis how many sockets are in the rooms of a file's event now."`
 	JSON    bool     `help:"Print JSON."`
 }
@@ -30,6 +31,8 @@ type explanation struct {
 	Grants []grant  `json:"grants"`
 	Dead   string   `json:"dead_reason,omitempty"`
 	Error  string   `json:"error,omitempty"`
+	// Violation says how the data does not keep its schema, which matters with VALIDATE_EVENTS.
+	Violation string `json:"schema_violation,omitempty"`
 }
 
 type grant struct {
@@ -39,6 +42,9 @@ type grant struct {
 
 // Run explains the event, or prints the routing table. An event that would be a dead letter is a failure.
 func (e *explainCmd) Run(ctx context.Context, a *app) error {
+	if e.Schema {
+		return e.showSchema(a)
+	}
 	c, err := a.config("JWT_ROLES")
 	if err != nil {
 		return err
@@ -96,7 +102,9 @@ func explain(router *node.Router, fields map[string]any) explanation {
 		var choices []node.Choice
 		var grants []streams.Grant
 		x.Event = event.Name
-		choices, grants, err = router.Explain(event)
+		if choices, grants, err = router.Explain(event); err == nil {
+			x.Violation, err = violationOf(event.Name, event.Data, event.Rooms != nil)
+		}
 		for _, c := range choices {
 			x.Rooms = append(x.Rooms, c.Room)
 			x.Why = append(x.Why, chosen{Room: c.Room, Rule: c.Rule})
@@ -122,6 +130,9 @@ func (x *explanation) write(w io.Writer) error {
 	fmt.Fprintf(&b, "%s\n", cmp.Or(x.Event, "an event without a name"))
 	if x.Dead != "" {
 		fmt.Fprintf(&b, "  dead letter  %s: %s\n", x.Dead, x.Error)
+	}
+	if x.Violation != "" {
+		fmt.Fprintf(&b, "  schema  %s\n", x.Violation)
 	}
 	for _, c := range x.Why {
 		fmt.Fprintf(&b, "  room   %s  (%s)%s\n", c.Room, c.Rule, c.now())

@@ -54,7 +54,8 @@ func TestExplainJSON(t *testing.T) {
 			{Room: "user_A", Rule: "the user in advisor_id"},
 			{Room: "admin", Rule: "admins get every solicitud_*, oferta_* and evaluacion_*"},
 		},
-		Grants: []grant{{Solicitud: "S", User: "A"}},
+		Grants:    []grant{{Solicitud: "S", User: "A"}},
+		Violation: "the data lacks price",
 	}, x)
 }
 

@@ -45,6 +45,7 @@ type cli struct {
 	Smoke    smokeCmd    `cmd:"" help:"Connect to a running cluster, publish an event and wait for it."`
 	Config   configCmd   `cmd:"" help:"Show the configuration in effect, and every fault of it."`
 	Explain  explainCmd  `cmd:"" help:"Show which rooms an event goes to, or the routing table."`
+	Schemas  schemasCmd  `cmd:"" help:"Write the JSON Schemas of all events, or show those of the Core API's events as one."`
 	Trace    traceCmd    `cmd:"" help:"Show what became of an event: whom it was for, and whom it reached."`
 	Version  versionCmd  `cmd:"" help:"Show the version."`
 }

@@ -80,7 +80,8 @@ func (p *parts) observe() {
 // tabulate adds the metrics that are read from the parts.
 func (o *instruments) tabulate(snapshot func() figures) {
 	for _, rows := range [][]row{
-		nodeMetrics, clientMetrics, sendMetrics, logMetrics, eventMetrics, clusterMetrics, redisMetrics, sampledMetrics, canaryMetrics, ingressMetrics,
+		nodeMetrics, clientMetrics, sendMetrics, logMetrics, eventMetrics, clusterMetrics, redisMetrics, sampledMetrics, canaryMetrics,
+		validationMetrics, ingressMetrics,
 	} {
 		metrics.Table(o.registry, snapshot, rows)
 	}

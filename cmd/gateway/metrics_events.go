@@ -14,7 +14,7 @@ var eventMetrics = []row{
 	},
 	metrics.Count("teloo_events_read_total", "Events that this node read from the event stream", func(f *figures) uint64 { return f.streamsStats.Read }),
 	metrics.CountBy("teloo_events_committed_total", "kind", "Events that this node put into the log, by what their names begin with", func(f *figures) map[string]uint64 { return f.streamsStats.RelayedByKind }),
-	metrics.CountBy("teloo_events_dead_total", "reason", "Events that this node put into the dead letters", func(f *figures) map[string]uint64 { return f.streamsStats.Dead }, append(streams.Reasons(), "bad_id")...),
+	metrics.CountBy("teloo_events_dead_total", "reason", "Events that this node put into the dead letters", func(f *figures) map[string]uint64 { return f.streamsStats.Dead }, append(streams.Reasons(), "bad_id", reasonInvalidSchema)...),
 	metrics.Count("teloo_events_duplicate_total", "Events whose `event_id` was seen before", func(f *figures) uint64 { return f.streamsStats.Duplicates }),
 	metrics.Count("teloo_events_superseded_total", "Events that another node had settled first", func(f *figures) uint64 { return f.streamsStats.Superseded }),
 	metrics.Count("teloo_events_reclaimed_total", "Events taken over from other nodes, or from a lost read", func(f *figures) uint64 { return f.streamsStats.Reclaimed }),

@@ -44,25 +44,26 @@ type parts struct {
 	// commands runs commands and subscriptions; events and entries wait in blocking reads of the two streams.
 	commands, events, entries redis.UniversalClient
 
-	gossip    *gossip.Gossip // nil: a cluster without gossip
-	verifier  *auth.Verifier
-	revoked   *auth.Revocations
-	grants    *auth.Grants
-	withdrawn *auth.Withdrawals
-	cluster   *adapter.Cluster
-	presence  *presence.Presence
-	limits    *limits.Limits
-	node      *node.Node
-	consumer  *streams.Consumer
-	canary    *canary.Canary   // nil: CANARY_INTERVAL is 0
-	ingress   *ingress.Ingress // nil: nothing is listened to
-	router    *node.Router
-	redisUp   atomic.Bool
-	stopping  atomic.Bool
-	drain     chan struct{}   // asks runDrain
-	tracer    *tracing.Tracer // nil: no spans
-	observed  *instruments    // nil: METRICS=false
-	level     *logLevel       // nil: it cannot be changed
+	gossip     *gossip.Gossip // nil: a cluster without gossip
+	verifier   *auth.Verifier
+	revoked    *auth.Revocations
+	grants     *auth.Grants
+	withdrawn  *auth.Withdrawals
+	cluster    *adapter.Cluster
+	presence   *presence.Presence
+	limits     *limits.Limits
+	node       *node.Node
+	consumer   *streams.Consumer
+	canary     *canary.Canary   // nil: CANARY_INTERVAL is 0
+	ingress    *ingress.Ingress // nil: nothing is listened to
+	router     *node.Router
+	validation *validation // nil: VALIDATE_EVENTS is off
+	redisUp    atomic.Bool
+	stopping   atomic.Bool
+	drain      chan struct{}   // asks runDrain
+	tracer     *tracing.Tracer // nil: no spans
+	observed   *instruments    // nil: METRICS=false
+	level      *logLevel       // nil: it cannot be changed
 
 	page *operatorsPage // nil: without a key there is none
 }
@@ -78,7 +79,8 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 	}
 	p.observe()
 	for _, step := range []func(context.Context, *slog.Logger) error{
-		p.buildTracer, p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildConsumer, p.buildCanary, p.buildIngress,
+		p.buildTracer, p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildValidation, p.buildConsumer, p.buildCanary,
+		p.buildIngress,
 	} {
 		if err := step(ctx, log); err != nil {
 			p.close()
@@ -206,6 +208,9 @@ func (p *parts) live() int {
 func (p *parts) relay(ev streams.Event) (streams.Relay, error) {
 	journey := p.consumeSpan(ev)
 	rooms, grants, err := p.router.Route(ev)
+	if err == nil {
+		err = p.validation.check(ev)
+	}
 	journey.Routed(len(rooms), reasonOf(err))
 	if err != nil {
 		return streams.Relay{}, err

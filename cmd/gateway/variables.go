@@ -91,6 +91,7 @@ var variables = []variable{
 	{Name: "DEAD_MAX_ENTRIES", Example: "100000", Doc: "Dead letters kept at most; the oldest go. 1,000 or more."},
 	{Name: "GRANT_TTL", Example: "720h", Doc: "How long a grant to a solicitud's room lasts after it was last given. 1m or more."},
 	{Name: "DEDUPE_TTL", Example: "10m", Doc: "How long an `event_id` is remembered. 1s to 168h."},
+	{Name: "VALIDATE_EVENTS", Example: "warn", Doc: "Whether events are held to their JSON Schemas (`gateway schemas`): `off`, `warn` (what does not keep its schema is relayed, counted and told of in the log, at most every 10 s) or `enforce` (it is a dead letter, `invalid_schema`)."},
 
 	{Name: "EMITTER_CHANNEL", Group: "Ingress", Example: "socket.io", Derived: "none", Doc: "`key` of the classic Redis emitters of Socket.IO whose events, published by pub/sub, are to reach the clients. Whoever can publish in that Redis can then send any event to any room. Unset: nobody listens."},
 	{Name: "PYTHON_CHANNEL", Example: "socketio", Derived: "none", Doc: "Channel of python-socketio's managers, 5.14 or newer (older ones publish pickles, which are refused), whose events are to. With the same consequence."},

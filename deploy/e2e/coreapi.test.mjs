@@ -150,3 +150,21 @@ test('what would be a dead letter, or be ignored, is refused before it is writte
     assert.deepEqual(await readAll(cluster.redis, EVENTS), []);
   });
 });
+
+test('the bundled schema takes its own examples in Python, and not what differs from them', { timeout: 60_000 }, async () => {
+  const { stdout } = await run(PYTHON, ['-c', [
+    'import json',
+    'from jsonschema import Draft202012Validator as Validator',
+    "bundle = json.load(open('events.schema.json'))",
+    'Validator.check_schema(bundle)',
+    "of = lambda name: Validator({'$ref': '#/$defs/' + name, '$defs': bundle['$defs']})",
+    'taken = 0',
+    "for name, schema in bundle['$defs'].items():",
+    "  for example in schema.get('examples', []):",
+    '    of(name).validate(example)',
+    '    taken += 1',
+    "fault = next(of('oferta_submitted').iter_errors({'solicitud_id': 2**70, 'advisor_id': 'A', 'price': '1'}))",
+    "print(len(bundle['properties']), taken >= 15, list(fault.path), fault.validator)",
+  ].join('\n')], { cwd, env });
+  assert.match(stdout, /^\d+ True \['price'\] type\n$/);
+});

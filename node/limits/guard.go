@@ -63,6 +63,7 @@ var (
 	headerJSON = []string{"application/json"}
 	headerTrue = []string{"true"}
 	headerVary = []string{"Origin"}
+	headerSeen = []string{"Retry-After"}
 	// retryAfters are the headers of up to a minute, by seconds.
 	retryAfters = newRetryAfters(60)
 )
@@ -135,6 +136,7 @@ func (g *guard) refuse(w http.ResponseWriter, r *http.Request, why *refusal, ret
 	if origin := r.Header["Origin"]; g.cfg.AllowOrigin != nil && len(origin) > 0 {
 		h["Access-Control-Allow-Origin"] = origin[:1]
 		h["Access-Control-Allow-Credentials"] = headerTrue
+		h["Access-Control-Expose-Headers"] = headerSeen // else a page of another origin cannot read it
 		h["Vary"] = headerVary
 	}
 	h["Content-Type"] = headerJSON

@@ -148,6 +148,7 @@ func TestGuardAndOrigins(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, w.Code)
 	require.Equal(t, "https://app.example", w.Header().Get("Access-Control-Allow-Origin"))
 	require.Equal(t, "true", w.Header().Get("Access-Control-Allow-Credentials"))
+	require.Equal(t, "Retry-After", w.Header().Get("Access-Control-Expose-Headers"))
 	require.Equal(t, "Origin", w.Header().Get("Vary"))
 	w = ask(h, request(""))
 	require.Empty(t, w.Header().Get("Access-Control-Allow-Origin"))

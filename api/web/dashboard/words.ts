@@ -96,6 +96,7 @@ export const dead: Record<string, string> = {
   data_too_large: "Its data is over 64 KiB",
   bad_rooms: "Its rooms are not valid",
   too_many_rooms: "It names too many rooms",
+  invalid_schema: "It does not keep its schema",
   bad_id: "An id in it is not valid",
   no_route: "Nobody to send it to",
   bad_event_id: "Its event_id is not valid",

@@ -1,0 +1,291 @@
+import { io } from 'socket.io-client';
+import { Backoff, Timers } from './backoff.js';
+import type { Connected, Id, SubscriptionAnswer, TokenExpiring } from './events.js';
+import { judge } from './refusal.js';
+import type {
+  ConnectOptions, EndReason, RealtimeClient, RealtimeSocket, ServerToClientEvents, State, TokenReason, WaitReason,
+} from './types.js';
+
+/** How long an answer may take, in milliseconds, before it is asked for again. */
+const PATIENCE = 10_000;
+
+/** A connection that held for as long, in milliseconds, begins the waits anew. */
+const STABLE = 10_000;
+
+/** Renewals of a token are about as far apart at least, in milliseconds. */
+const RECENT = 30_000;
+
+/** How many tokens in a row may be refused before the client ends. */
+const REFUSALS = 5;
+
+/** Connects a page to the gateway, and keeps it connected until `close`, or until that cannot be. */
+export function connect(url: string, options: ConnectOptions): RealtimeClient {
+  return new Client(url, options);
+}
+
+class Client implements RealtimeClient {
+  readonly socket: RealtimeSocket;
+
+  private current: State = { status: 'connecting' };
+  private readonly min: number;
+  private readonly backoff: Backoff;
+  private readonly timers = new Timers();
+  /** The solicitudes to be in, by their rooms. */
+  private readonly wanted = new Map<string, Id>();
+  /** What is asked for a room, the last of it. */
+  private readonly asking = new Map<string, Promise<SubscriptionAnswer>>();
+  /** Waiting for a connection, or the end. */
+  private waiting: Array<() => void> = [];
+  /** Counts connections and losses, so that what belongs to an earlier one can tell. */
+  private era = 0;
+  private connectedBefore = false;
+  /** Something was missed that the page has not been told of. */
+  private owed = false;
+  private connectedAt = 0;
+  private refusals = 0;
+  /** What the gateway said before it closed for good. */
+  private fault: EndReason | undefined;
+  /** Why the next loss is one, if it is our own doing. */
+  private lost: WaitReason | undefined;
+  /** The token that has to be renewed, until that has begun. */
+  private expiring: TokenExpiring | undefined;
+  /** The era whose token is being renewed. */
+  private renewing = -1;
+  private renewedAt = 0;
+
+  constructor(url: string, private readonly options: ConnectOptions) {
+    this.min = options.backoff?.min ?? 1000;
+    this.backoff = new Backoff(this.min, options.backoff?.max ?? 30_000);
+    this.socket = io(url, {
+      withCredentials: true,
+      ...options.socket,
+      autoConnect: false,
+      forceNew: true,
+      // What socket.io-client does not retry, a refused connect, is retried here; so all is.
+      reconnection: false,
+      auth: (give) => void this.authorize(give),
+    });
+    this.listen();
+    options.onState?.(this.current);
+    this.socket.connect();
+  }
+
+  get state(): State {
+    return this.current;
+  }
+
+  on<Name extends keyof ServerToClientEvents>(name: Name, handler: ServerToClientEvents[Name]): () => void {
+    // Its types cannot follow a name that is a parameter.
+    const socket = this.socket as unknown as {
+      on(name: string, handler: unknown): void;
+      off(name: string, handler: unknown): void;
+    };
+    socket.on(name, handler);
+    return () => socket.off(name, handler);
+  }
+
+  subscribe(solicitud: Id): Promise<SubscriptionAnswer> {
+    this.wanted.set(roomOf(solicitud), solicitud);
+    return quiet(this.enter(solicitud));
+  }
+
+  unsubscribe(solicitud: Id): Promise<SubscriptionAnswer> {
+    this.wanted.delete(roomOf(solicitud));
+    return quiet(this.ask('unsubscribe_solicitud', solicitud));
+  }
+
+  close(): void {
+    this.end('closed');
+  }
+
+  private listen(): void {
+    const { socket } = this;
+    socket.on('connected', (greeting) => void this.greeted(greeting));
+    socket.on('token_expiring', (token) => {
+      this.expiring = token;
+      void this.renew();
+    });
+    socket.on('error', ({ code }) => {
+      if (code === 'token_revoked' || code === 'event_flood') this.fault = code;
+    });
+    socket.on('unsubscribed', ({ room }) => this.wanted.delete(room));
+    socket.on('connect_error', (error) => this.failed(error));
+    socket.on('disconnect', (reason) => {
+      if (reason === 'io server disconnect') this.end(this.fault ?? 'kicked');
+      else if (reason === 'io client disconnect') this.end('closed');
+      else this.retry(this.lost ?? 'connection_lost');
+    });
+  }
+
+  /** Answers socket.io-client, which asks for the token once a connection is open. */
+  private async authorize(give: (auth: { token: string }) => void): Promise<void> {
+    const { era } = this;
+    const token = await this.token(this.refusals > 0 ? 'refused' : 'connect');
+    if (era !== this.era) return;
+    if (token !== undefined) {
+      give({ token });
+      return;
+    }
+    this.lost = 'token_unavailable';
+    this.socket.io.engine.close();
+  }
+
+  /** A token, or undefined if there is none now. */
+  private async token(reason: TokenReason): Promise<string | undefined> {
+    try {
+      return await this.options.getToken(reason);
+    } catch (fault) {
+      this.options.onError?.(fault);
+      return undefined;
+    }
+  }
+
+  private async greeted(greeting: Connected): Promise<void> {
+    // Those that were asked for before the first connection are being asked for.
+    const left = this.connectedBefore ? [...this.wanted].filter(([room]) => !greeting.rooms.includes(room)) : [];
+    this.owed ||= this.connectedBefore && !greeting.recovered;
+    const era = this.enterEra();
+    this.connectedBefore = true;
+    this.connectedAt = Date.now();
+    this.refusals = 0;
+    this.fault = undefined;
+    this.become({ status: 'connected', greeting });
+    const waiting = this.waiting.splice(0);
+    waiting.forEach((go) => go());
+    await Promise.allSettled(left.map(([, solicitud]) => this.enterAgain(solicitud)));
+    if (!this.owed || era !== this.era) return; // in another era its greeting sees to it
+    this.owed = false;
+    this.options.onResync?.();
+  }
+
+  private failed(error: unknown): void {
+    const verdict = judge(error);
+    if (verdict.refused) this.refusals += 1;
+    if (verdict.end) this.end(verdict.end);
+    else if (verdict.refused && this.refusals >= REFUSALS) this.end(verdict.refused);
+    else this.retry(this.lost ?? verdict.wait, verdict.least);
+  }
+
+  /** Connects anew after a while; once, however many events tell of one loss. */
+  private retry(reason: WaitReason, least = 0): void {
+    if (this.current.status === 'ended' || this.current.status === 'waiting') return;
+    if (this.current.status === 'connected' && Date.now() - this.connectedAt > STABLE) this.backoff.reset();
+    this.lost = undefined;
+    const era = this.enterEra();
+    const retryIn = this.backoff.next(least);
+    this.become({ status: 'waiting', reason, retryIn });
+    void this.timers.sleep(retryIn).then(() => {
+      if (era !== this.era) return;
+      this.become({ status: 'connecting' });
+      this.socket.connect();
+    });
+  }
+
+  private enterEra(): number {
+    this.expiring = undefined;
+    this.era += 1;
+    return this.era;
+  }
+
+  private end(reason: EndReason): void {
+    if (this.current.status === 'ended') return;
+    this.enterEra();
+    this.become({ status: 'ended', reason });
+    this.timers.end();
+    const waiting = this.waiting.splice(0);
+    waiting.forEach((go) => go());
+    this.socket.disconnect();
+  }
+
+  private become(state: State): void {
+    this.current = state;
+    this.options.onState?.(state);
+  }
+
+  /** Renews the token in place, until that has succeeded or the connection is lost. */
+  private async renew(): Promise<void> {
+    const { era } = this;
+    if (this.renewing === era) return;
+    this.renewing = era;
+    while (this.expiring && era === this.era) {
+      // A token that lasts less than the gateway's notice is expiring as soon as it is there.
+      const left = this.expiring.expires_at - Date.now();
+      const recent = Date.now() - this.renewedAt < RECENT;
+      this.expiring = undefined;
+      if (recent) await this.timers.sleep(Math.min(Math.max(left / 2, 1000), RECENT));
+      const waits = new Backoff(this.min, 10_000);
+      while (era === this.era && !(await this.renewOnce(era))) await this.timers.sleep(waits.next());
+    }
+    if (this.renewing === era) this.renewing = -1;
+  }
+
+  private async renewOnce(era: number): Promise<boolean> {
+    const token = await this.token('expiring');
+    if (token === undefined || era !== this.era) return false;
+    try {
+      const answer = await this.socket.timeout(PATIENCE).emitWithAck('refresh_token', { token });
+      if (answer.ok) this.renewedAt = Date.now();
+      else this.options.onError?.(new Error(`refresh_token: ${answer.error.code}`));
+      return answer.ok;
+    } catch {
+      return false; // no answer, or the connection was lost
+    }
+  }
+
+  /** Enters a room, and wants to be in it no more if that is refused. */
+  private async enter(solicitud: Id): Promise<SubscriptionAnswer> {
+    const answer = await this.ask('subscribe_solicitud', solicitud);
+    if (!answer.ok) this.wanted.delete(roomOf(solicitud));
+    return answer;
+  }
+
+  /** Enters a room that it was in; that this is no longer allowed is told, for nobody waits for the answer. */
+  private async enterAgain(solicitud: Id): Promise<void> {
+    const answer = await this.enter(solicitud);
+    if (!answer.ok) this.options.onError?.(new Error(`subscribe_solicitud ${solicitud}: ${answer.error.code}`));
+  }
+
+  /** Asks for one thing after the other where they are about the same room. */
+  private ask(event: Subscription, solicitud: Id): Promise<SubscriptionAnswer> {
+    const room = roomOf(solicitud);
+    const own = Promise.resolve(this.asking.get(room)).catch(() => undefined).then(() => this.askUntilAnswered(event, solicitud));
+    this.asking.set(room, own);
+    const forget = () => {
+      if (this.asking.get(room) === own) this.asking.delete(room);
+    };
+    own.then(forget, forget);
+    return own;
+  }
+
+  private async askUntilAnswered(event: Subscription, solicitud: Id): Promise<SubscriptionAnswer> {
+    const waits = new Backoff(500, 10_000);
+    for (;;) {
+      await this.connected();
+      try {
+        const answer = await this.socket.timeout(PATIENCE).emitWithAck(event, { solicitud_id: solicitud });
+        if (answer.ok || !['unavailable', 'rate_limited'].includes(answer.error.code)) return answer;
+      } catch {
+        // no answer, or the connection was lost
+      }
+      await this.timers.sleep(waits.next());
+    }
+  }
+
+  /** Resolves when there is a connection; rejects when there will be none. */
+  private async connected(): Promise<void> {
+    while (this.current.status !== 'connected') {
+      if (this.current.status === 'ended') throw new Error(`the client has ended: ${this.current.reason}`);
+      await new Promise<void>((go) => this.waiting.push(go));
+    }
+  }
+}
+
+/** A promise whose rejection nobody has to look at. */
+function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+type Subscription = 'subscribe_solicitud' | 'unsubscribe_solicitud';
+
+const roomOf = (solicitud: Id): string => `solicitud_${solicitud}`;

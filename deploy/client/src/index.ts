@@ -1,0 +1,3 @@
+export * from './events.js';
+export * from './types.js';
+export { connect } from './client.js';
