@@ -82,10 +82,9 @@ client: ## the npm package for frontends: its types held to the schemas, what mu
 
 CONFORMANCE = go test -count=1 ./deploy/e2e/conformance
 
-conformance: ## the Engine.IO v4 suite and the life cycle of connections, on the gateway's engine and on Node's
+conformance: ## the Engine.IO v4 and Socket.IO v5 suite, on the gateway's engine and on Node's, with the list of its cases
 	cd deploy/e2e && npm ci --no-audit --no-fund
-	$(CONFORMANCE) -timeout 5m -engine=ours $(ARGS)
-	$(CONFORMANCE) -timeout 5m -engine=node $(ARGS)
+	go run ./deploy/e2e/conformance/report $(ARGS)
 
 SOAK ?= 100000
 

@@ -173,7 +173,7 @@ func (n *Node) mayConnect(ctx context.Context, sess *session) error {
 
 // identify checks the token. It tells whose token was revoked.
 func (n *Node) identify(ctx context.Context, s *socket.Socket) (identity auth.Identity, err error) {
-	token, err := tokenOf(s.Handshake())
+	token, err := tokenOf(s.Handshake(), s.Conn().Protocol() == 3)
 	if err != nil {
 		return auth.Identity{}, err
 	}
@@ -184,8 +184,9 @@ func (n *Node) identify(ctx context.Context, s *socket.Socket) (identity auth.Id
 	return identity, n.notRevoked(identity)
 }
 
-// tokenOf takes the token from auth.token, else from the Authorization header.
-func tokenOf(h *socket.Handshake) (string, error) {
+// tokenOf takes the token from auth.token, else from the Authorization header; of old clients, which have no auth and in
+// browsers no header either, from the query.
+func tokenOf(h *socket.Handshake, old bool) (string, error) {
 	if given, ok := h.Auth["token"]; ok {
 		token, ok := given.(string)
 		if !ok {
@@ -201,6 +202,9 @@ func tokenOf(h *socket.Handshake) (string, error) {
 				return token, nil
 			}
 		}
+	}
+	if values, ok := h.Query["token"].([]string); old && ok && len(values) == 1 && values[0] != "" {
+		return values[0], nil
 	}
 	return "", auth.ErrTokenMissing
 }

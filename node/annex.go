@@ -78,7 +78,7 @@ func NewAnnex(cfg AnnexConfig, deps AnnexDeps) (*Annex, error) {
 	c := engine.DefaultConfig()
 	c.NodeName, c.MaxSessions, c.MaxPayload, c.Writers = cfg.Node, 2*cfg.MaxGuests+annexSpare, annexMaxPayload, 1
 	c.PingInterval, c.PingTimeout = 5*time.Second, 5*time.Second // a page has to notice soon that what it shows is old
-	c.Final, c.Acceptable, c.AllowOrigin = isDisconnect, hasFewAttachments, newOriginList(nil).allows
+	c.Final, c.Acceptable, c.AllowOrigin = Final, Acceptable, newOriginList(nil).allows
 	own, err := engine.New(c, deps.Log)
 	if err != nil {
 		return nil, err

@@ -28,6 +28,8 @@ type Config struct {
 	AdmitTimeout time.Duration
 	// MaxPayload bounds one message from a client, in bytes; default 100,000, 1 KiB to 16 MiB.
 	MaxPayload int64
+	// AllowEIO3 serves clients of Socket.IO 2, too, whose token may stand in the query; default false.
+	AllowEIO3 bool
 	// Origins are the browser origins that may connect, "*" for any; default none but the node's own host.
 	Origins []string
 	// DrainWindow bounds how long Drain takes, and is what the reconnects of many clients are spread over; default 20 s.

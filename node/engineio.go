@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -26,29 +27,41 @@ func newEngine(cfg Config, deps Deps) (*engine.Server, error) {
 	c.MaxSessions = cfg.MaxConnections + cfg.MaxConnections/4 + spareSessions
 	c.PingInterval, c.PingTimeout = cfg.PingInterval, cfg.PingTimeout
 	c.MaxPayload = int(cfg.MaxPayload)
-	c.Written = deps.Written
-	c.Final, c.Acceptable = isDisconnect, hasFewAttachments
+	c.Written, c.AllowEIO3 = deps.Written, cfg.AllowEIO3
+	c.Final, c.Acceptable = Final, Acceptable
 	c.AllowOrigin = newOriginList(cfg.Origins).allows
 	return engine.New(c, deps.Log)
 }
 
-// isDisconnect recognises the packet by which a client leaves a namespace: the library would not handle events that it
+// Final recognises the packet by which a client leaves a namespace: the library would not handle events that it
 // has received before and not yet passed on.
-func isDisconnect(message []byte) bool {
+func Final(message []byte) bool {
 	return len(message) > 0 && message[0] == '0'+byte(parser.DISCONNECT)
 }
 
 // maxAttachments is what Socket.IO's own parser allows.
 const maxAttachments = 10
 
-// hasFewAttachments refuses binary packets for whose attachments the library would wait for ever, or keep too many of.
-func hasFewAttachments(message []byte) bool {
-	if len(message) == 0 || message[0] != '0'+byte(parser.BINARY_EVENT) && message[0] != '0'+byte(parser.BINARY_ACK) {
-		return true
+// Acceptable reports whether a message of a client's may be passed to the library, which is not strict enough: it would
+// wait for ever for the attachments of some, keep too many of others, and not see what follows a payload.
+func Acceptable(message []byte) bool {
+	if len(message) == 0 {
+		return false
 	}
-	number, _, found := bytes.Cut(message[1:], []byte{'-'})
-	n, err := strconv.ParseUint(string(number[:min(len(number), 4)]), 10, 16)
-	return found && len(number) < 4 && err == nil && n >= 1 && n <= maxAttachments
+	kind, rest := parser.PacketType(message[0]-'0'), message[1:]
+	if kind == parser.BINARY_EVENT || kind == parser.BINARY_ACK {
+		number, after, found := bytes.Cut(rest, []byte{'-'})
+		n, err := strconv.ParseUint(string(number[:min(len(number), 4)]), 10, 16)
+		if !found || len(number) >= 4 || err != nil || n < 1 || n > maxAttachments {
+			return false
+		}
+		rest = after
+	}
+	if len(rest) > 0 && rest[0] == '/' { // the namespace
+		_, rest, _ = bytes.Cut(rest, []byte{','})
+	}
+	payload := bytes.TrimLeft(rest, "0123456789 ") // behind the id
+	return len(payload) == 0 || strings.IndexByte(`{["`, payload[0]) >= 0 && json.Valid(payload)
 }
 
 // newServer makes the Socket.IO server on the engine.

@@ -91,6 +91,7 @@ type Config struct {
 	PingInterval     time.Duration `env:"PING_INTERVAL"      envDefault:"25s"`
 	PingTimeout      time.Duration `env:"PING_TIMEOUT"       envDefault:"20s"`
 	MaxPayload       int           `env:"MAX_PAYLOAD"        envDefault:"100000"`
+	AllowEIO3        bool          `env:"ALLOW_EIO3"         envDefault:"false"`
 
 	TrustedProxies    list `env:"TRUSTED_PROXIES"`
 	HandshakeRate     int  `env:"HANDSHAKE_RATE"       envDefault:"50"`

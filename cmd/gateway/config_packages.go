@@ -144,6 +144,7 @@ func (c Config) nodeConfig() node.Config {
 	n.ConnectTimeout = c.ConnectTimeout
 	n.AdmitTimeout = c.ConnectTimeout * 7 / 10
 	n.MaxPayload = int64(c.MaxPayload)
+	n.AllowEIO3 = c.AllowEIO3
 	n.Origins = c.CORSOrigins
 	n.DrainWindow = c.DrainWindow
 	n.TokenLeeway = c.authConfig().Leeway

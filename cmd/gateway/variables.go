@@ -74,6 +74,7 @@ var variables = []variable{
 	{Name: "PING_INTERVAL", Example: "25s", Doc: "How often a client is pinged. 1s to 5m."},
 	{Name: "PING_TIMEOUT", Example: "20s", Doc: "How long it may take to answer. 1s to 5m."},
 	{Name: "MAX_PAYLOAD", Example: "100000", Doc: "Bytes of the largest message from a client. 1,024 to 16,777,216."},
+	{Name: "ALLOW_EIO3", Example: "false", Doc: "Serve clients of Socket.IO 2 (Engine.IO 3), too, without recovery. Their token may stand in the query, as `token`, where proxies may log it."},
 
 	{Name: "TRUSTED_PROXIES", Group: "Limits", Example: "10.0.0.5,10.1.0.0/16", Derived: "none", Doc: "Proxies in front of the nodes, as addresses, networks, `loopback` or `private`, comma-separated. Only their `X-Forwarded-For` is believed, up to the first address that is none of them; name no network that clients are in, too. Without it all who come through a proxy share its `HANDSHAKE_RATE`."},
 	{Name: "HANDSHAKE_RATE", Example: "50", Doc: "Handshakes a second that an address (IPv6: a /64) may begin at a node; 0: no limit. More are answered with 429 and `Retry-After`."},

@@ -44,6 +44,8 @@ type Config struct {
 	Acceptable func(message []byte) bool
 	// Written is told of the marks of Session.NoteWritten. It must neither block nor call back. Default nil: nobody is.
 	Written func(mark int64)
+	// AllowEIO3 serves clients that speak revision 3 of the protocol, too; default false.
+	AllowEIO3 bool
 	// AllowOrigin decides on requests of browsers' pages; default all are refused that name an origin.
 	AllowOrigin func(*http.Request) bool
 }

@@ -107,7 +107,7 @@ func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, query ur
 		s.refuse(w, refuseMethod)
 	case (transport == transportWebSocket) != isUpgrade(r):
 		s.refuse(w, refuseRequest)
-	case query.Get("EIO") != "4":
+	case !s.speaks(query.Get("EIO")):
 		s.refuse(w, refuseProtocol)
 	case !s.takePlace():
 		w.Header().Set("Retry-After", "1")
@@ -130,7 +130,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 	switch {
 	case session == nil:
 		s.refuse(w, refuseSid)
-	case query.Get("EIO") != "4":
+	case query.Get("EIO") != session.revision():
 		s.refuse(w, refuseProtocol)
 	case isUpgrade(r) && transport == transportWebSocket:
 		session.serveUpgrade(w, r)
@@ -150,6 +150,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 func (s *Server) open(r *http.Request, carry func(*Session)) *Session {
 	session := &Session{id: s.ids.next(), server: s, remote: r.RemoteAddr, unannounced: true}
 	session.request.Store(slimRequest(r))
+	session.meet(r)
 	session.alarm.session = session
 	upgrades := []string{}
 	carry(session)

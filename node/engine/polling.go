@@ -16,6 +16,7 @@ import (
 type polling struct {
 	began   bool
 	posting bool // a POST is being handled
+	base64  bool // a client of revision 3 takes binary data as text alone
 	// waiting is the open GET's signal, nil if there is none.
 	waiting chan struct{}
 	// missed counts heartbeats at which something waited and nobody came for it.
@@ -116,18 +117,20 @@ func (s *Session) takePolled() (payload []byte, last bool) {
 	defer s.mu.Unlock()
 	switch state := s.state.Load(); {
 	case state == stateClosed:
-		payload = []byte{packetClose}
+		payload = s.lone(packetClose)
 	case s.ws != nil:
-		payload = []byte{packetNoop} // the rest goes over the WebSocket
+		payload = s.lone(packetNoop) // the rest goes over the WebSocket
+	case s.old && !s.queue.empty():
+		payload = s.takeOldPolled()
 	case !s.queue.empty():
 		for !s.queue.empty() && len(payload) < maxPolled {
 			payload = appendPolled(payload, s.queue.front())
 			s.queue.pop()
 		}
 	case state == stateClosing:
-		payload, last = []byte{packetClose}, true
+		payload, last = s.lone(packetClose), true
 	case s.next != nil && s.probed:
-		payload = []byte{packetNoop} // so that the client can change its transport
+		payload = s.lone(packetNoop) // so that the client can change its transport
 	}
 	if payload != nil {
 		s.poll.waiting, s.poll.missed = nil, 0
@@ -140,6 +143,9 @@ func (s *Session) answer(w http.ResponseWriter, payload []byte) {
 	control := http.NewResponseController(w)
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=UTF-8")
+	if isOldBinary(payload) {
+		h.Set("Content-Type", "application/octet-stream")
+	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(payload)))
 	var err error
@@ -158,7 +164,7 @@ func (s *Session) answer(w http.ResponseWriter, payload []byte) {
 	switch failed := err != nil && !errors.Is(err, http.ErrNotSupported); {
 	case !failed:
 		s.polled()
-	case payload[0] != packetNoop || !s.Upgraded():
+	case !bytes.Equal(payload, s.lone(packetNoop)) || !s.Upgraded():
 		s.end(reasonFailed, err)
 	}
 	_ = control.SetWriteDeadline(time.Time{}) // the connection serves others after this request
@@ -232,6 +238,9 @@ func (s *Session) endPost() {
 
 // receivePayload handles the packets of a payload; false if one is malformed.
 func (s *Session) receivePayload(payload []byte) bool {
+	if s.old {
+		return s.receiveOldPayload(payload)
+	}
 	if bytes.Count(payload, []byte{recordSeparator}) >= maxPackets {
 		return false
 	}

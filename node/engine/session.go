@@ -60,6 +60,8 @@ type Session struct {
 	broken bool
 	// hangup: the client has closed and is let go once what waits has been sent. mu.
 	hangup bool
+	// old: the client speaks revision 3. Not changed once the session is announced.
+	old bool
 
 	mu sync.Mutex
 	// ws carries the session if it is not nil, else polling does. mu.
@@ -80,7 +82,7 @@ type Session struct {
 	// next is the connection that a polling client is changing to, probed that it has been answered there. mu.
 	next   *conn
 	probed bool
-	// pinged says that the client owes an answer. mu.
+	// pinged says that the client owes an answer; one of revision 3 always owes its next ping. mu.
 	pinged bool
 	// settling: what the client sends waits until its earlier messages have been handled, of which unsettled, of
 	// unsettledBytes, may not have been. mu.
@@ -109,7 +111,12 @@ var _ engine.Socket = (*Session)(nil)
 func (s *Session) Id() string { return s.id }
 
 // Protocol is the revision of Engine.IO.
-func (*Session) Protocol() int { return 4 }
+func (s *Session) Protocol() int {
+	if s.old {
+		return 3
+	}
+	return 4
+}
 
 // RemoteAddress is the client's or its last proxy's address.
 func (s *Session) RemoteAddress() string { return s.remote }
@@ -216,6 +223,9 @@ func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 // WriteNumbered is WriteFrames that returns the number of the message's last frame, which has gone out when the session's
 // Written has come to it; 0 if the message was dropped.
 func (s *Session) WriteNumbered(frames [][]byte, volatile, uncharged bool) (number uint64) {
+	if s.old {
+		frames = oldFrames(frames)
+	}
 	s.mu.Lock()
 	if s.state.Load() != stateOpen || s.broken {
 		s.mu.Unlock()
@@ -437,7 +447,7 @@ func (s *Session) heartbeat() {
 func (s *Session) ponged() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pinged && s.state.Load() != stateClosed {
+	if s.pinged && !s.old && s.state.Load() != stateClosed {
 		s.pinged = false
 		s.server.wheel.schedule(&s.alarm, s.server.cfg.PingInterval)
 	}
@@ -454,7 +464,15 @@ func (s *Session) receive(kind byte, data []byte) bool {
 	case packetPong:
 		s.ponged()
 	case packetPing:
+		if s.old {
+			s.answerPing(data)
+			break
+		}
 		s.end(reasonFailed, errHeartbeat) // in this revision the server pings
+	case binaryMark:
+		if !s.receiveOldBase64(data) {
+			return false
+		}
 	case packetClose:
 		s.end(reasonClosed, nil)
 	case packetOpen, packetUpgrade, packetNoop:
@@ -492,7 +510,12 @@ func (s *Session) begin() {
 	defer s.mu.Unlock()
 	s.unannounced = false
 	if s.state.Load() != stateClosed {
-		s.server.wheel.schedule(&s.alarm, s.server.cfg.PingInterval)
+		first := s.server.cfg.PingInterval
+		if s.old {
+			s.pinged = true
+			first += s.server.cfg.PingTimeout
+		}
+		s.server.wheel.schedule(&s.alarm, first)
 		s.wake()
 	}
 }

@@ -56,7 +56,7 @@ func (v view) Writable() bool {
 func (v view) ReadyState() string { return v.session.ReadyState() }
 
 // Protocol implements the library's Transport.
-func (view) Protocol() int { return 4 }
+func (v view) Protocol() int { return v.session.Protocol() }
 
 // Sid implements the library's Transport.
 func (v view) Sid() string { return v.session.id }

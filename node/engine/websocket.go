@@ -79,6 +79,13 @@ func (s *Session) message(op ws.OpCode, payload []byte) bool {
 			return s.state.Load() != stateClosed
 		}
 	case ws.OpBinary:
+		if s.old {
+			if len(payload) == 0 || payload[0] != oldMessage {
+				s.fail(ws.StatusInvalidFramePayloadData, reasonMalformed)
+				return s.state.Load() != stateClosed
+			}
+			payload = payload[1:]
+		}
 		s.emitBinary(payload)
 		s.await()
 	case ws.OpPing:

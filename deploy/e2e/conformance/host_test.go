@@ -70,11 +70,13 @@ func (h *host) echo(raw engine.BaseServer, handler http.Handler) {
 	h.mux.Handle("/engine.io/", handler)
 }
 
-// bind puts io on raw.
-func (h *host) bind(raw engine.BaseServer, handler http.Handler, io *socket.Server) {
+// bind puts io, with these namespaces, on raw.
+func (h *host) bind(raw engine.BaseServer, handler http.Handler, io *socket.Server, namespaces []socket.Namespace) {
 	_ = raw.On("connection", h.onSession)
 	io.Bind(raw)
-	_ = io.On("connection", func(args ...any) { h.onSocket(args[0].(*socket.Socket)) })
+	for _, nsp := range namespaces {
+		_ = nsp.On("connection", func(args ...any) { h.onSocket(args[0].(*socket.Socket)) })
+	}
 	h.mux.Handle("/socket.io/", handler)
 }
 
@@ -152,6 +154,7 @@ func (h *host) onSocket(s *socket.Socket) {
 	seen := h.connected(tag, s)
 	_ = s.On("count", func(...any) { h.count(seen) })
 	_ = s.On("echo", func(args ...any) { _ = s.Emit("echo", args...) })
+	registerEvents(s)
 	_ = s.On("kick", func(...any) { s.Disconnect(true) })
 	_ = s.On("bye", func(...any) {
 		_ = s.Emit("bye")

@@ -19,6 +19,7 @@ func libraryOptions[O interface {
 	opts.SetPingTimeout(l.PingTimeout)
 	opts.SetUpgradeTimeout(l.UpgradeTimeout)
 	opts.SetMaxHttpBufferSize(int64(l.MaxPayload))
+	opts.SetAllowEIO3(l.AllowEIO3)
 	opts.SetPerMessageDeflate(nil)
 	opts.SetHttpCompression(nil)
 	opts.SetCors(&types.Cors{Origin: allowedOrigin, Credentials: true})
@@ -45,7 +46,11 @@ func (h *host) serveLibrary(t *testing.T) {
 	h.echo(raw, raw)
 	bound := engine.NewServer(libraryOptions(config.DefaultServerOptions(), h.limits))
 	io := h.newSocketServer()
-	h.bind(bound, bound, io)
+	namespaces := namespacesOf(io)
+	for _, nsp := range namespaces {
+		nsp.Use(func(s *socket.Socket, next func(*socket.ExtendedError)) { next(refusal(s)) })
+	}
+	h.bind(bound, bound, io, namespaces)
 	h.stops = append(h.stops, func() {
 		raw.Close()
 		io.Close(nil)

@@ -55,3 +55,13 @@ func onlyOurs(t *testing.T, why string) {
 		t.Skip("a promise of the gateway's own engine: " + why)
 	}
 }
+
+// differs reports whether the server under test is the given one, whose known difference to what is required this is.
+func differs(t *testing.T, engine, what string) bool {
+	t.Helper()
+	if *engineName != engine {
+		return false
+	}
+	t.Log("known difference:", what)
+	return true
+}

@@ -43,7 +43,7 @@ func startPeer(t *testing.T, l limits) *peerProcess {
 	options, err := json.Marshal(map[string]any{
 		"pingInterval": l.PingInterval.Milliseconds(), "pingTimeout": l.PingTimeout.Milliseconds(),
 		"upgradeTimeout": l.UpgradeTimeout.Milliseconds(), "connectTimeout": l.ConnectTimeout.Milliseconds(),
-		"maxHttpBufferSize": l.MaxPayload, "allowed": allowedOrigin, "foreign": foreignOrigin,
+		"maxHttpBufferSize": l.MaxPayload, "allowEIO3": l.AllowEIO3, "allowed": allowedOrigin, "foreign": foreignOrigin,
 	})
 	require.NoError(t, err)
 	cmd := exec.Command("node", "peer.mjs", string(options))

@@ -10,19 +10,19 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
+	gateway "github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/node/engine"
 	"github.com/teloo/realtime-gateway/node/taskqueue"
 )
 
 // newOurs starts an engine of the gateway's own.
-func (h *host) newOurs(t *testing.T) *engine.Server {
+func (h *host) newOurs(t *testing.T, cfg engine.Config) *engine.Server {
 	t.Helper()
-	cfg := engine.DefaultConfig()
 	cfg.NodeName = "conformance"
 	cfg.PingInterval, cfg.PingTimeout, cfg.UpgradeTimeout = h.PingInterval, h.PingTimeout, h.UpgradeTimeout
 	cfg.MaxPayload, cfg.MaxUntrusted = h.MaxPayload, h.MaxPayload
+	cfg.AllowEIO3 = h.AllowEIO3
 	cfg.AllowOrigin = func(r *http.Request) bool { return r.Header.Get("Origin") != foreignOrigin }
-	cfg.Final = func(message []byte) bool { return len(message) > 0 && message[0] == '1' } // Socket.IO's DISCONNECT
 	if h.StallTimeout > 0 {
 		cfg.StallTimeout = h.StallTimeout
 	}
@@ -53,23 +53,33 @@ func (h *host) newOurs(t *testing.T) *engine.Server {
 
 func (h *host) serveOurs(t *testing.T) {
 	t.Helper()
-	raw := h.newOurs(t)
+	cfg := engine.DefaultConfig()
+	raw := h.newOurs(t, cfg)
 	h.echo(raw, raw)
-	bound := h.newOurs(t)
+	cfg.Final, cfg.Acceptable = gateway.Final, gateway.Acceptable
+	bound := h.newOurs(t, cfg)
 	io := h.newSocketServer()
 	// As the gateway does: what follows a CONNECT waits until that has been decided, and tasks have a goroutine only while
 	// there are some.
-	io.Use(func(s *socket.Socket, next func(*socket.ExtendedError)) {
-		taskqueue.Take(s, func(fault any) { t.Error("a task panicked:", fault) })
-		s.Conn().(*engine.Session).Hold()
-		next(nil)
-		taskqueue.Run(s)
-	})
-	_ = io.On("connection", func(args ...any) {
-		s := args[0].(*socket.Socket)
-		_ = s.Conn().On("data", func(...any) { taskqueue.Run(s) })
-		s.Conn().(*engine.Session).Release()
-	})
-	h.bind(bound, bound, io)
+	namespaces := namespacesOf(io)
+	for _, nsp := range namespaces {
+		nsp.Use(func(s *socket.Socket, next func(*socket.ExtendedError)) {
+			taskqueue.Take(s, func(fault any) { t.Error("a task panicked:", fault) })
+			session := s.Conn().(*engine.Session)
+			session.Hold()
+			why := refusal(s)
+			next(why)
+			taskqueue.Run(s)
+			if why != nil {
+				session.Release()
+			}
+		})
+		_ = nsp.On("connection", func(args ...any) {
+			s := args[0].(*socket.Socket)
+			_ = s.Conn().On("data", func(...any) { taskqueue.Run(s) })
+			s.Conn().(*engine.Session).Release()
+		})
+	}
+	h.bind(bound, bound, io, namespaces)
 	h.stops = append([]func(){func() { io.Close(nil) }}, h.stops...)
 }

@@ -77,7 +77,16 @@ const http = createServer((req, res) => {
 
 const io = new SocketServer(http, { ...options, connectTimeout, serveClient: false, destroyUpgrade: false });
 io.engine.on('connection', onSession);
-io.on('connection', (socket) => {
+
+function refuse(socket, next) {
+  const { auth: { refuse: how } } = socket.handshake;
+  const refusal = (message, data) => next(Object.assign(new Error(message), { data }));
+  if (socket.nsp.name === '/locked') return refusal('locked', { code: 'locked', retry: [1, null] });
+  if (how === 'with data') return refusal('refused', { code: 'no', nested: { é: true } });
+  return how ? refusal('refused') : next();
+}
+
+function onSocket(socket) {
   const { tag = '' } = socket.handshake.auth;
   const seen = sockets.get(tag) ?? { connects: 0, handled: 0, late: 0, disconnects: [] };
   sockets.set(tag, seen);
@@ -94,8 +103,40 @@ io.on('connection', (socket) => {
     socket.disconnect(true);
   });
   socket.on('disconnect', (reason) => seen.disconnects.push(reason));
+  registerEvents(socket);
   socket.emit('ready');
-});
+}
+
+// What these do is said in handlers_test.go.
+function registerEvents(socket) {
+  const split = (args) => (typeof args.at(-1) === 'function' ? [args.slice(0, -1), args.at(-1)] : [args, () => {}]);
+  const acked = (event, fn) => socket.on(event, (...args) => fn(...split(args)));
+  socket.on('auth', () => socket.emit('auth', socket.handshake.auth));
+  acked('ask', (args, ack) => ack(...args));
+  acked('twice', (args, ack) => {
+    ack(...args);
+    ack('again');
+  });
+  acked('silent', () => {});
+  const waiting = [];
+  acked('later', (args, ack) => waiting.push(() => ack(...args)));
+  socket.on('now', () => waiting.splice(0).forEach((answer) => answer()));
+  socket.on('question', (...args) => socket.emit('question', ...args, (...reply) => socket.emit('answer', ...reply)));
+  socket.on('questions', (n) => {
+    for (let i = 0; i < n; i++) socket.emit('question', i, (...reply) => socket.emit('answer', i, ...reply));
+  });
+  socket.on('impatient', (within) => {
+    socket.timeout(within).emit('question', (err, ...reply) => socket.emit('answer', ...(err ? ['timeout'] : reply)));
+  });
+  socket.on('blobs', (n, size) => socket.emit('blobs', ...Array.from({ length: n }, (_, i) => Buffer.alloc(size, i))));
+  socket.on('shout', (...args) => socket.nsp.emit('shout', ...args));
+  socket.on('leave', () => socket.disconnect());
+}
+
+for (const nsp of [io, io.of('/custom'), io.of('/locked'), io.of(/^\/dynamic-\d+$/)]) {
+  nsp.use(refuse);
+  nsp.on('connection', onSocket);
+}
 engine.attach(http, { path: '/engine.io', destroyUpgrade: false });
 
 http.listen(0, '127.0.0.1', () => console.log(http.address().port));

@@ -25,6 +25,7 @@ const (
 type limits struct {
 	PingInterval, PingTimeout, UpgradeTimeout, ConnectTimeout time.Duration
 	MaxPayload                                                int
+	AllowEIO3                                                 bool
 	// Of the gateway's engine alone; 0 is its default.
 	StallTimeout, CloseGrace time.Duration
 	MaxQueueBytes            int
