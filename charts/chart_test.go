@@ -175,61 +175,99 @@ func TestSecretsByReference(t *testing.T) {
 	})
 }
 
+// TestRedisCertificates: the nodes and the test find the files where the variables say.
+func TestRedisCertificates(t *testing.T) {
+	eachHelm(t, func(t *testing.T, run helm) {
+		all := run.render(t, "gateway/ci/tls-values.yaml", "")
+		for _, o := range []object{of(t, all, "Deployment", 1)[0], of(t, all, "Pod", 1)[0]} {
+			require.Equal(t, "true", o.env()["REDIS_TLS"])
+			require.Equal(t, "redis.teloo.svc", o.env()["REDIS_TLS_SERVER_NAME"])
+			for name, want := range map[string]string{
+				"REDIS_CA_PATH": "redis-authority/ca.crt", "REDIS_CERT_PATH": "gateway-redis-tls/tls.crt", "REDIS_KEY_PATH": "gateway-redis-tls/tls.key",
+			} {
+				require.Equal(t, want, o.mounted(t, o.env()[name]), "%s: %s", o.kind(), name)
+			}
+		}
+		// Keys of other names, beside other files; a URL in a Secret may be a rediss:// one.
+		all = run.render(t, "gateway/ci/secrets-values.yaml", `redis: {caSecret: {name: pki, key: root.pem}, clientCertSecret: {name: pki, certKey: a.pem, keyKey: a.key}}`)
+		d, test := of(t, all, "Deployment", 1)[0], of(t, all, "Pod", 1)[0]
+		require.Equal(t, "tokens-public/public.pem", d.mounted(t, d.env()["JWT_PUBLIC_KEY_PATH"]))
+		require.Equal(t, "smoke/jwt", test.mounted(t, "/etc/gateway/token/token"))
+		for _, o := range []object{d, test} {
+			require.Equal(t, "pki/root.pem", o.mounted(t, o.env()["REDIS_CA_PATH"]))
+			require.Equal(t, "pki/a.key", o.mounted(t, o.env()["REDIS_KEY_PATH"]))
+		}
+		of(t, run.render(t, "", "redis: {existingSecret: {name: redis}, caSecret: {name: pki}}"), "Deployment", 1)
+		plain := of(t, run.render(t, "", minimal), "Deployment", 1)[0]
+		require.Nil(t, plain.at("spec", "template", "spec", "volumes"))
+	})
+}
+
 // wrong are values of every kind that cannot work; the message has to name the value.
 var wrong = map[string]string{
-	"replicaCount: 0":                                     "replicaCount",
-	"replicaCount: three":                                 "replicaCount",
-	"replicas: 3":                                         "replicas",
-	"image: {tag: 'a b'}":                                 "image/tag",
-	"image: {digest: 'sha256:12'}":                        "image/digest",
-	"image: {pullPolicy: Sometimes}":                      "image/pullPolicy",
-	"environment: prod":                                   "environment",
-	"logLevel: verbose":                                   "logLevel",
-	"redis: {url: 'http://redis'}":                        "redis/url",
-	"redis: {url: null}":                                  "redis.url",
-	"redis: {url: 'redis://a:b@redis'}":                   "redis.url",
-	"redis: {mode: master}":                               "redis/mode",
-	"redis: {mode: cluster, url: ''}":                     "redis.addrs",
-	"redis: {mode: sentinel, url: '', addrs: ['a:6379']}": "redis.masterName",
-	"redis: {addrs: ['redis']}":                           "redis/addrs/0",
-	"redis: {db: -1}":                                     "redis/db",
-	"redis: {prefix: teloo}":                              "redis/prefix",
-	"jwt: {algorithms: [none]}":                           "jwt/algorithms/0",
-	"jwt: {algorithms: []}":                               "jwt/algorithms",
-	"jwt: {algorithms: [RS256]}":                          "jwt.publicKey.secretName",
-	"jwt: {jwksURL: 'ftp://x'}":                           "jwt/jwksURL",
-	"secrets: {generate: false}":                          "secrets.generate",
-	"corsOrigins: ['*']":                                  "corsOrigins",
-	"corsOrigins: ['https://a.example/path']":             "corsOrigins/0",
-	"maxConnections: 2000000":                             "maxConnections",
-	"config: {lower: x}":                                  "lower",
-	"config: {ADMIN_API_KEY: x}":                          "config.ADMIN_API_KEY",
-	"config: {REDIS_PREFIX: '{x}'}":                       "config.REDIS_PREFIX",
-	"redis: {url: 'rediss://redis:6380/0'}":               "networkPolicy.redisPorts",
-	"redis: {mode: sentinel, url: '', addrs: ['a:26379'], masterName: m}": "networkPolicy.redisPorts",
-	"config: {PORT: 80}":                                                   "config.PORT",
-	"drain: {windowSeconds: 40}":                                           "drain.shutdownSeconds",
-	"drain: {preStopSeconds: 0}":                                           "drain/preStopSeconds",
-	"drain: {windowSeconds: 20s}":                                          "drain/windowSeconds",
-	"service: {port: 70000}":                                               "service/port",
-	"service: {type: ExternalName}":                                        "service/type",
-	"service: {sessionAffinity: Cookie}":                                   "service/sessionAffinity",
-	"metrics: {port: 8003}":                                                "service.targetPort",
-	"ingress: {enabled: true}":                                             "ingress.hosts",
-	"ingress: {controller: envoy}":                                         "ingress/controller",
-	"ingress: {hosts: ['https://x']}":                                      "ingress/hosts/0",
-	"ingress: {enabled: true, hosts: [a.example], cookieSameSite: None}":   "ingress.cookieSameSite",
-	"httpRoute: {enabled: true}":                                           "httpRoute.parentRefs",
-	"autoscaling: {enabled: true, minReplicas: 9, maxReplicas: 3}":         "autoscaling.minReplicas",
-	"autoscaling: {enabled: true, targetCPU: 0, connections: {target: 0}}": "autoscaling.targetCPU",
-	"podDisruptionBudget: {maxUnavailable: 0}":                             "podDisruptionBudget/maxUnavailable",
-	"networkPolicy: {redisPorts: []}":                                      "networkPolicy/redisPorts",
-	"networkPolicy: {clientsFrom: [{pod: x}]}":                             "networkPolicy/clientsFrom/0",
-	"resources: {limits: {memory: lots, cpu: 1}}":                          "resources/limits/memory",
-	"resources: {limits: {memory: null}}":                                  "resources/limits",
-	"metrics: {serviceMonitor: {interval: often}}":                         "metrics/serviceMonitor/interval",
-	"topologySpread: {whenUnsatisfiable: Never}":                           "topologySpread/whenUnsatisfiable",
-	"serviceAccount: {name: 'A B'}":                                        "serviceAccount/name",
+	"replicaCount: 0":     "replicaCount",
+	"replicaCount: three": "replicaCount",
+	"redis: {url: 'redis://r', caSecret: {name: pki}}":                           "redis.caSecret.name",
+	"redis: {url: 'redis://r', clientCertSecret: {name: pki}}":                   "redis.clientCertSecret.name",
+	"redis: {url: 'redis://r', tlsServerName: r.example}":                        "redis.tlsServerName",
+	"redis: {url: 'rediss://r', caSecret: {name: 'A B'}}":                        "redis/caSecret/name",
+	"redis: {url: 'rediss://r', caSecret: {name: pki, key: a/b}}":                "redis/caSecret/key",
+	"redis: {url: 'rediss://r', caSecret: pki}":                                  "redis/caSecret",
+	"redis: {url: 'rediss://r', tlsServerName: 'https://r'}":                     "redis/tlsServerName",
+	"redis: {url: 'rediss://r', clientCertSecret: {name: pki, key: tls.crt}}":    "redis/clientCertSecret",
+	"redis: {url: 'rediss://r', clientCertSecret: {name: pki, keyKey: tls.crt}}": "redis.clientCertSecret.keyKey",
+	"config: {REDIS_CA_PATH: /x}":                                                "config.REDIS_CA_PATH",
+	"replicas: 3":                                                                "replicas",
+	"image: {tag: 'a b'}":                                                        "image/tag",
+	"image: {digest: 'sha256:12'}":                                               "image/digest",
+	"image: {pullPolicy: Sometimes}":                                             "image/pullPolicy",
+	"environment: prod":                                                          "environment",
+	"logLevel: verbose":                                                          "logLevel",
+	"redis: {url: 'http://redis'}":                                               "redis/url",
+	"redis: {url: null}":                                                         "redis.url",
+	"redis: {url: 'redis://a:b@redis'}":                                          "redis.url",
+	"redis: {mode: master}":                                                      "redis/mode",
+	"redis: {mode: cluster, url: ''}":                                            "redis.addrs",
+	"redis: {mode: sentinel, url: '', addrs: ['a:6379']}":                        "redis.masterName",
+	"redis: {addrs: ['redis']}":                                                  "redis/addrs/0",
+	"redis: {db: -1}":                                                            "redis/db",
+	"redis: {prefix: teloo}":                                                     "redis/prefix",
+	"jwt: {algorithms: [none]}":                                                  "jwt/algorithms/0",
+	"jwt: {algorithms: []}":                                                      "jwt/algorithms",
+	"jwt: {algorithms: [RS256]}":                                                 "jwt.publicKey.secretName",
+	"jwt: {jwksURL: 'ftp://x'}":                                                  "jwt/jwksURL",
+	"secrets: {generate: false}":                                                 "secrets.generate",
+	"corsOrigins: ['*']":                                                         "corsOrigins",
+	"corsOrigins: ['https://a.example/path']":                                    "corsOrigins/0",
+	"maxConnections: 2000000":                                                    "maxConnections",
+	"config: {lower: x}":                                                         "lower",
+	"config: {ADMIN_API_KEY: x}":                                                 "config.ADMIN_API_KEY",
+	"config: {REDIS_PREFIX: '{x}'}":                                              "config.REDIS_PREFIX",
+	"redis: {url: 'rediss://redis:6380/0'}":                                      "networkPolicy.redisPorts",
+	"redis: {mode: sentinel, url: '', addrs: ['a:26379'], masterName: m}":        "networkPolicy.redisPorts",
+	"config: {PORT: 80}":                                                         "config.PORT",
+	"drain: {windowSeconds: 40}":                                                 "drain.shutdownSeconds",
+	"drain: {preStopSeconds: 0}":                                                 "drain/preStopSeconds",
+	"drain: {windowSeconds: 20s}":                                                "drain/windowSeconds",
+	"service: {port: 70000}":                                                     "service/port",
+	"service: {type: ExternalName}":                                              "service/type",
+	"service: {sessionAffinity: Cookie}":                                         "service/sessionAffinity",
+	"metrics: {port: 8003}":                                                      "service.targetPort",
+	"ingress: {enabled: true}":                                                   "ingress.hosts",
+	"ingress: {controller: envoy}":                                               "ingress/controller",
+	"ingress: {hosts: ['https://x']}":                                            "ingress/hosts/0",
+	"ingress: {enabled: true, hosts: [a.example], cookieSameSite: None}":         "ingress.cookieSameSite",
+	"httpRoute: {enabled: true}":                                                 "httpRoute.parentRefs",
+	"autoscaling: {enabled: true, minReplicas: 9, maxReplicas: 3}":               "autoscaling.minReplicas",
+	"autoscaling: {enabled: true, targetCPU: 0, connections: {target: 0}}":       "autoscaling.targetCPU",
+	"podDisruptionBudget: {maxUnavailable: 0}":                                   "podDisruptionBudget/maxUnavailable",
+	"networkPolicy: {redisPorts: []}":                                            "networkPolicy/redisPorts",
+	"networkPolicy: {clientsFrom: [{pod: x}]}":                                   "networkPolicy/clientsFrom/0",
+	"resources: {limits: {memory: lots, cpu: 1}}":                                "resources/limits/memory",
+	"resources: {limits: {memory: null}}":                                        "resources/limits",
+	"metrics: {serviceMonitor: {interval: often}}":                               "metrics/serviceMonitor/interval",
+	"topologySpread: {whenUnsatisfiable: Never}":                                 "topologySpread/whenUnsatisfiable",
+	"serviceAccount: {name: 'A B'}":                                              "serviceAccount/name",
 }
 
 func TestWrongValuesAreNamed(t *testing.T) {

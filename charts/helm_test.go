@@ -171,6 +171,34 @@ func (o object) env() map[string]string {
 	return vars
 }
 
+// mounted is the Secret and its key, as "name/key", that the first container finds at a path. It has to be mounted
+// read-only, and not for everybody.
+func (o object) mounted(t *testing.T, path string) string {
+	t.Helper()
+	dir, base := filepath.Split(path)
+	spec := object(o.pod().at("spec").(map[string]any))
+	mounts, _ := spec.at("containers", 0, "volumeMounts").([]any)
+	volumes, _ := spec["volumes"].([]any)
+	for _, one := range mounts {
+		mount := object(one.(map[string]any))
+		if mount["mountPath"] != filepath.Clean(dir) {
+			continue
+		}
+		require.Equal(t, true, mount["readOnly"], path)
+		for _, other := range volumes {
+			volume := object(other.(map[string]any))
+			items, _ := volume.at("secret", "items").([]any)
+			for _, item := range items {
+				if i := object(item.(map[string]any)); volume["name"] == mount["name"] && i["path"] == base {
+					return fmt.Sprintf("%v/%v", volume.at("secret", "secretName"), i["key"])
+				}
+			}
+		}
+	}
+	require.Fail(t, "nothing is mounted there", path)
+	return ""
+}
+
 // examples are the files of values in ci.
 func examples(t *testing.T) []string {
 	t.Helper()

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/alecthomas/kong"
 	"github.com/redis/go-redis/v9"
+	"github.com/teloo/realtime-gateway/cmd/gateway/commandline"
 )
 
 // Exit codes of the program.
@@ -61,9 +61,6 @@ type app struct {
 	level *logLevel
 }
 
-// exitRequest carries kong's wish to exit (after --help) out of the parser.
-type exitRequest int
-
 func main() {
 	redis.SetLogger(silent{})
 	ctx, stop := stopSignals(os.Exit)
@@ -76,44 +73,47 @@ func main() {
 }
 
 // run parses args, runs the command and returns the exit code.
-func (a *app) run(ctx context.Context, args []string) (code int) {
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case exitRequest:
-			code = int(r)
-		default:
-			panic(r)
-		}
-	}()
-
+func (a *app) run(ctx context.Context, args []string) int {
 	var c cli
-	parser, err := kong.New(
-		&c,
-		kong.Name("gateway"),
-		kong.Description("TeLOO realtime gateway: the marketplace's events to its browsers."),
-		kong.Writers(a.stdout, a.stderr),
-		kong.Exit(func(code int) { panic(exitRequest(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(a),
-	)
+	line, err := commandline.New("gateway", "TeLOO realtime gateway: the marketplace's events to its browsers.", &c)
 	if err != nil {
 		a.complain(err)
 		return exitFailure
 	}
-	k, err := parser.Parse(args)
-	if err != nil {
+	chosen, err := line.Parse(args)
+	if errors.Is(err, commandline.ErrHelp) {
+		err = chosen.WriteHelp(a.stdout)
+	} else if err != nil {
 		a.complain(err)
 		a.say("`gateway --help` shows the commands")
 		return exitUsage
+	} else {
+		a.envFile = c.EnvFile
+		err = a.do(ctx, chosen.Target, &c)
 	}
-	a.envFile = c.EnvFile
-	if err := k.Run(); err != nil {
+	if err != nil {
 		a.complain(err)
 		return exitFailure
 	}
 	return exitOK
+}
+
+// do runs a command, with what its Run asks for.
+func (a *app) do(ctx context.Context, command any, c *cli) error {
+	switch command := command.(type) {
+	case interface{ Run(a *app) error }:
+		return command.Run(a)
+	case interface {
+		Run(ctx context.Context, a *app) error
+	}:
+		return command.Run(ctx, a)
+	case interface {
+		Run(ctx context.Context, a *app, parent *adminCmd) error
+	}:
+		return command.Run(ctx, a, &c.Admin)
+	default:
+		return fmt.Errorf("%T has no way to run", command)
+	}
 }
 
 // complain writes each line of an error with the program's name before it.

@@ -18,7 +18,7 @@ import (
 
 type smokeCmd struct {
 	URL       string        `arg:""                                                                               help:"The cluster, as ws://host:port, wss://host:port or with http(s)."`
-	Role      string        `default:"client"                                                                     help:"Role of the client, as JWT_ROLES names it."`
+	Role      string        `help:"Role of the client; client, advisor, admin or the first of JWT_ROLES, if not set." placeholder:"ROLE"`
 	TokenFile string        `help:"File with the client's token, in place of one that is signed here."            placeholder:"FILE"                                                      type:"path"`
 	Key       string        `help:"PEM file with the private key for the token; without it JWT_SECRET_KEY signs." placeholder:"FILE"                                                      type:"path"`
 	Algorithm string        `help:"Algorithm; the first of JWT_ALGORITHM that the key can sign for, if not set."  placeholder:"NAME"`
@@ -90,6 +90,9 @@ func (s *smokeCmd) all(ctx context.Context, a *app, fleet *load.Fleet, pub load.
 func (s *smokeCmd) identity(c Config) (token, user string, err error) {
 	if s.TokenFile == "" {
 		user = "smoke-" + strings.ToLower(rand.Text()[:8])
+		if s.Role == "" {
+			s.Role = defaultRole(c)
+		}
 		signer := tokenCmd{Key: s.Key, Algorithm: s.Algorithm}
 		token, err = signer.sign(c, &auth.MintRequest{
 			User: user, Role: s.Role, TTL: s.Timeout + time.Minute, Issuer: c.JWTIssuer, Audience: c.JWTAudience,
@@ -105,6 +108,19 @@ func (s *smokeCmd) identity(c Config) (token, user string, err error) {
 		return "", "", fmt.Errorf("--token-file: %w", err)
 	}
 	return token, user, nil
+}
+
+// defaultRole is the least that JWT_ROLES has of the usual ones, else its first by name.
+func defaultRole(c Config) string {
+	for _, role := range []string{"client", "advisor", "admin"} {
+		if _, ok := c.JWTRoles[role]; ok {
+			return role
+		}
+	}
+	if len(c.JWTRoles) == 0 {
+		return ""
+	}
+	return sortedKeys(c.JWTRoles)[0]
 }
 
 // subjectOf reads whose token it is. Whether that is true is for the gateway to find.

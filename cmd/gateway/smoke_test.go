@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -75,4 +76,18 @@ func TestHealthSaysWhatIsWrong(t *testing.T) {
 	r = gateway(t, environ, "", "health")
 	require.Equal(t, exitFailure, r.code)
 	require.Contains(t, r.stderr, "no answer: ")
+}
+
+func TestSmokeTakesARoleThatThereIs(t *testing.T) {
+	for want, roles := range map[string]string{
+		"client": "admin:a,client:c", "advisor": "admin:a,advisor:d", "admin": "zeta:z,admin:a", "alpha": "zeta:z,alpha:a", "": "",
+	} {
+		c := Config{JWTRoles: map[string]string{}}
+		for pair := range strings.SplitSeq(roles, ",") {
+			if role, room, ok := strings.Cut(pair, ":"); ok {
+				c.JWTRoles[role] = room
+			}
+		}
+		require.Equal(t, want, defaultRole(c), roles)
+	}
 }

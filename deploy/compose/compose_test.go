@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,6 +25,7 @@ type service struct {
 	Command     []string
 	Grace       string `yaml:"stop_grace_period"`
 	ReadOnly    bool   `yaml:"read_only"`
+	Volumes     []string
 }
 
 func services(t *testing.T) map[string]service {
@@ -67,6 +69,104 @@ func TestComposeFile(t *testing.T) {
 	require.Equal(t, []string{"demo"}, all["flow"].Profiles)
 	require.Equal(t, []string{"monitoring"}, all["prometheus"].Profiles)
 	require.Equal(t, []string{"monitoring"}, all["grafana"].Profiles)
+}
+
+// TestGrafanasFiles: what Grafana reads at its start is where it looks, and names what there is.
+func TestGrafanasFiles(t *testing.T) {
+	all := services(t)
+	mounted := map[string]string{} // by path in the container, this repository's
+	for _, volume := range all["grafana"].Volumes {
+		parts := strings.Split(volume, ":")
+		require.Len(t, parts, 3, volume)
+		require.Equal(t, "ro", parts[2], volume)
+		mounted[parts[1]] = path.Join("../..", parts[0])
+	}
+	provisioning := mounted["/etc/grafana/provisioning"]
+	require.NotEmpty(t, provisioning, "where the image looks")
+
+	var sources struct {
+		APIVersion  int `yaml:"apiVersion"`
+		Datasources []struct {
+			Type, URL, Access string
+			IsDefault         bool `yaml:"isDefault"`
+		}
+	}
+	read(t, path.Join(provisioning, "datasources/prometheus.yml"), &sources)
+	require.Equal(t, 1, sources.APIVersion)
+	require.Len(t, sources.Datasources, 1)
+	source := sources.Datasources[0]
+	require.Equal(t, "prometheus", source.Type, "what the dashboard's variable asks for")
+	require.Equal(t, "proxy", source.Access, "the browser does not know the network's names")
+	require.True(t, source.IsDefault)
+	server, port, found := strings.Cut(strings.TrimPrefix(source.URL, "http://"), ":")
+	require.True(t, found, source.URL)
+	require.Contains(t, all, server)
+	require.Truef(t, strings.HasSuffix(all[server].Ports[0], ":"+port), "%s: port %s", source.URL, port)
+
+	var boards struct {
+		APIVersion int `yaml:"apiVersion"`
+		Providers  []struct {
+			Type    string
+			Options struct{ Path string }
+		}
+	}
+	read(t, path.Join(provisioning, "dashboards/gateway.yml"), &boards)
+	require.Equal(t, 1, boards.APIVersion)
+	require.Len(t, boards.Providers, 1)
+	require.Equal(t, "file", boards.Providers[0].Type)
+	home := all["grafana"].Environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+	require.Equal(t, boards.Providers[0].Options.Path, path.Dir(home))
+	text, err := os.ReadFile(mounted[home])
+	require.NoError(t, err)
+	var board struct {
+		UID        string `json:"uid"`
+		Panels     []any  `json:"panels"`
+		Templating struct {
+			List []struct{ Name, Type string }
+		} `json:"templating"`
+	}
+	require.NoError(t, json.Unmarshal(text, &board))
+	require.NotEmpty(t, board.UID)
+	require.NotEmpty(t, board.Panels)
+	require.Contains(t, board.Templating.List, struct{ Name, Type string }{"datasource", "datasource"})
+}
+
+// TestPrometheusFiles: its three targets are the nodes, and its rules' file is mounted.
+func TestPrometheusFiles(t *testing.T) {
+	var config struct {
+		RuleFiles     []string `yaml:"rule_files"`
+		ScrapeConfigs []struct {
+			StaticConfigs []struct{ Targets []string } `yaml:"static_configs"`
+		} `yaml:"scrape_configs"`
+	}
+	read(t, "prometheus.yml", &config)
+	all := services(t)
+	for _, target := range config.ScrapeConfigs[0].StaticConfigs[0].Targets {
+		name, port, _ := strings.Cut(target, ":")
+		require.Equal(t, port, all[name].Environment["METRICS_PORT"], target)
+	}
+	require.Len(t, config.ScrapeConfigs[0].StaticConfigs[0].Targets, 3)
+	require.Len(t, config.RuleFiles, 1)
+	require.Contains(t, all["prometheus"].Volumes, "./deploy/monitoring/alerts.yml:"+config.RuleFiles[0]+":ro")
+}
+
+func read(t *testing.T, name string, into any) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(text, into), name)
+}
+
+// TestBuildStagesAreNative: for another machine's image BuildKit would else emulate that machine to compile on it.
+func TestBuildStagesAreNative(t *testing.T) {
+	text, err := os.ReadFile("../Dockerfile")
+	require.NoError(t, err)
+	stages := regexp.MustCompile(`(?m)^FROM (.*)$`).FindAllStringSubmatch(string(text), -1)
+	require.Len(t, stages, 3)
+	for _, stage := range stages[:2] {
+		require.True(t, strings.HasPrefix(stage[1], "--platform=${BUILDPLATFORM:-linux/amd64} "), stage[1])
+	}
+	require.Equal(t, "${RUNTIME_IMAGE}", stages[2][1], "of the machine that it is for")
 }
 
 // TestBuildContextHasEveryPackage: .dockerignore names what is let in, so a new package has to be added there.

@@ -160,7 +160,12 @@ func TestPongsAreBounded(t *testing.T) {
 	got := make(chan string, 1)
 	r := newRig(t, func(c *Config) { c.MaxQueueFrames = 10 }, received(got))
 	c, s := r.dialNarrow()
-	r.block(s, true)
+	r.eventually(func() bool {
+		r.block(s, true)
+		require.True(t, s.WriteFrames(message(strings.Repeat("x", 20_000)), false, true))
+		return s.waitingBytes() > 200_000
+	}, "more waits than the kernel may yet take of what it had refused")
+	require.Equal(t, "open", s.ReadyState())
 	for range 1000 {
 		c.send(ws.OpPing, "x")
 	}

@@ -105,6 +105,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - name: REDIS_TLS
   value: "true"
 {{- end }}
+{{- with .Values.redis.tlsServerName }}
+- name: REDIS_TLS_SERVER_NAME
+  value: {{ . | quote }}
+{{- end }}
+{{- if .Values.redis.caSecret.name }}
+- name: REDIS_CA_PATH
+  value: /etc/gateway/redis-ca/ca.crt
+{{- end }}
+{{- if .Values.redis.clientCertSecret.name }}
+- name: REDIS_CERT_PATH
+  value: /etc/gateway/redis-cert/tls.crt
+- name: REDIS_KEY_PATH
+  value: /etc/gateway/redis-cert/tls.key
+{{- end }}
 {{- if .Values.redis.db }}
 - name: REDIS_DB
   value: {{ .Values.redis.db | quote }}
@@ -123,6 +137,38 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with .Values.jwt.audience }}
 - name: JWT_AUDIENCE
   value: {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* Where commonEnv's files are, as a list; empty without any. Whole directories, so that a renewed Secret arrives. */}}
+{{- define "gateway.commonMounts" -}}
+{{- if .Values.redis.caSecret.name }}
+- {name: redis-ca, mountPath: /etc/gateway/redis-ca, readOnly: true}
+{{- end }}
+{{- if .Values.redis.clientCertSecret.name }}
+- {name: redis-cert, mountPath: /etc/gateway/redis-cert, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{/* The volumes of commonMounts. Readable by the pod's group, which is the program's, and nobody else. */}}
+{{- define "gateway.commonVolumes" -}}
+{{- with .Values.redis.caSecret }}
+{{- if .name }}
+- name: redis-ca
+  secret:
+    secretName: {{ .name }}
+    defaultMode: 0440
+    items: [{key: {{ .key }}, path: ca.crt}]
+{{- end }}
+{{- end }}
+{{- with .Values.redis.clientCertSecret }}
+{{- if .name }}
+- name: redis-cert
+  secret:
+    secretName: {{ .name }}
+    defaultMode: 0440
+    items: [{key: {{ .certKey }}, path: tls.crt}, {key: {{ .keyKey }}, path: tls.key}]
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -163,6 +209,12 @@ seccompProfile:
   {{- end -}}
 {{- end -}}
 {{- if and (eq $r.mode "sentinel") (not $r.masterName) -}}{{- fail "redis.masterName: is required in mode sentinel" -}}{{- end -}}
+{{- if not (or $r.tls (hasPrefix "rediss://" $r.url) $r.existingSecret.name) -}}
+  {{- range $name, $set := dict "redis.caSecret.name" $r.caSecret.name "redis.clientCertSecret.name" $r.clientCertSecret.name "redis.tlsServerName" $r.tlsServerName -}}
+    {{- if $set -}}{{- fail (printf "%s: is set, but TLS is not asked for; set redis.tls, or a rediss:// URL" $name) -}}{{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- if eq $r.clientCertSecret.certKey $r.clientCertSecret.keyKey -}}{{- fail (printf "redis.clientCertSecret.keyKey: %s is also redis.clientCertSecret.certKey" $r.clientCertSecret.keyKey) -}}{{- end -}}
 {{- if and (eq $r.mode "cluster") $r.db -}}{{- fail "redis.db: is 0 on a cluster" -}}{{- end -}}
 {{- if regexMatch "^rediss?://[^/@]*:[^/@]+@" $r.url -}}{{- fail "redis.url: holds a password, which everybody who may read the Deployment would see; put it into a Secret: redis.existingSecret or redis.passwordSecret" -}}{{- end -}}
 {{- if le (int .Values.drain.shutdownSeconds) (int .Values.drain.windowSeconds) -}}{{- fail (printf "drain.shutdownSeconds: %d is not more than drain.windowSeconds, %d" (int .Values.drain.shutdownSeconds) (int .Values.drain.windowSeconds)) -}}{{- end -}}
@@ -188,6 +240,6 @@ seccompProfile:
 {{- end -}}
 {{- range $name := keys .Values.config | sortAlpha -}}
   {{- if has $name (list "JWT_SECRET_KEY" "CLUSTER_SECRET" "ADMIN_API_KEY" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "REDIS_URL") -}}{{- fail (printf "config.%s: is a secret, and config is not; name a Secret that holds it" $name) -}}{{- end -}}
-  {{- if has $name (list "PORT" "METRICS_PORT" "DRAIN_WINDOW" "SHUTDOWN_TIMEOUT" "NODE_NAME" "CLUSTER_SEEDS" "CLUSTER_BIND" "CLUSTER_ADVERTISE" "ENVIRONMENT" "LOG_LEVEL" "CORS_ORIGINS" "TRUSTED_PROXIES" "WS_MAX_CONNECTIONS" "REDIS_MODE" "REDIS_ADDRS" "REDIS_MASTER_NAME" "REDIS_USERNAME" "REDIS_SENTINEL_USERNAME" "REDIS_TLS" "REDIS_DB" "REDIS_PREFIX" "JWT_ALGORITHM" "JWT_ISSUER" "JWT_AUDIENCE" "JWT_PUBLIC_KEY_PATH" "JWT_JWKS_URL") -}}{{- fail (printf "config.%s: the chart sets it by a value of its own; see values.yaml" $name) -}}{{- end -}}
+  {{- if has $name (list "PORT" "METRICS_PORT" "DRAIN_WINDOW" "SHUTDOWN_TIMEOUT" "NODE_NAME" "CLUSTER_SEEDS" "CLUSTER_BIND" "CLUSTER_ADVERTISE" "ENVIRONMENT" "LOG_LEVEL" "CORS_ORIGINS" "TRUSTED_PROXIES" "WS_MAX_CONNECTIONS" "REDIS_MODE" "REDIS_ADDRS" "REDIS_MASTER_NAME" "REDIS_USERNAME" "REDIS_SENTINEL_USERNAME" "REDIS_TLS" "REDIS_TLS_SERVER_NAME" "REDIS_CA_PATH" "REDIS_CERT_PATH" "REDIS_KEY_PATH" "REDIS_DB" "REDIS_PREFIX" "JWT_ALGORITHM" "JWT_ISSUER" "JWT_AUDIENCE" "JWT_PUBLIC_KEY_PATH" "JWT_JWKS_URL") -}}{{- fail (printf "config.%s: the chart sets it by a value of its own; see values.yaml" $name) -}}{{- end -}}
 {{- end -}}
 {{- end -}}

@@ -82,7 +82,7 @@ type event struct {
 
 // test runs the suite on one peer. What fails is shown whole.
 func test(ctx context.Context, peer string, args []string, out io.Writer) (result, error) {
-	command := append([]string{"test", "-json", "-count=1", "-timeout", "10m", "./deploy/e2e/conformance", "-engine=" + peer}, args...)
+	command := append([]string{"test", "-json", "-race", "-count=1", "-timeout", "10m", "./deploy/e2e/conformance", "-engine=" + peer}, args...)
 	cmd := exec.CommandContext(ctx, "go", command...) //nolint:gosec // arguments of the developer's own
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
