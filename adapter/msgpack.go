@@ -163,7 +163,7 @@ func (u unpacker) value(depth int) (any, error) {
 	case msgpcode.IsBin(c):
 		return u.binary()
 	case msgpcode.IsExt(c):
-		return u.timestamp()
+		return u.extension(c)
 	case c == msgpcode.Float, c == msgpcode.Double:
 		return u.dec.DecodeFloat64()
 	case c == msgpcode.Uint64:
@@ -243,28 +243,44 @@ func (u unpacker) mapping(depth int) (any, error) {
 	return m, nil
 }
 
-// timestamp reads the one extension in use, a date, and gives it the text that JSON.stringify gives a date.
-func (u unpacker) timestamp() (any, error) {
+// extension reads those in use: a date, which gets the text that JSON.stringify gives it, and what notepack has of its
+// own for undefined, a date and an ArrayBuffer.
+func (u unpacker) extension(code byte) (any, error) {
 	id, size, err := u.dec.DecodeExtHeader()
 	if err != nil {
 		return nil, err
 	}
-	if id != -1 || size != 4 && size != 8 && size != 12 {
-		return nil, fmt.Errorf("extension %d of %d bytes", id, size)
+	if size > u.src.Len() {
+		return nil, io.ErrUnexpectedEOF
 	}
-	buf := make([]byte, size)
+	buf := make([]byte, max(size, 0))
 	if err := u.dec.ReadFull(buf); err != nil {
 		return nil, err
 	}
-	var at time.Time
-	switch size {
+	switch {
+	case id == -1:
+		return timestamp(buf)
+	case id == 0 && code == msgpcode.FixExt1 && buf[0] == 0:
+		return nil, nil
+	case id == 0 && code == msgpcode.FixExt8:
+		return isoTime(time.UnixMilli(int64(binary.BigEndian.Uint64(buf)))), nil
+	case id == 0 && (code == msgpcode.Ext8 || code == msgpcode.Ext16 || code == msgpcode.Ext32):
+		return buf, nil
+	}
+	return nil, fmt.Errorf("extension %d of %d bytes", id, size)
+}
+
+func timestamp(buf []byte) (any, error) {
+	switch len(buf) {
 	case 4:
-		at = time.Unix(int64(binary.BigEndian.Uint32(buf)), 0)
+		return isoTime(time.Unix(int64(binary.BigEndian.Uint32(buf)), 0)), nil
 	case 8:
 		both := binary.BigEndian.Uint64(buf)
-		at = time.Unix(int64(both&(1<<34-1)), int64(both>>34))
-	default:
-		at = time.Unix(int64(binary.BigEndian.Uint64(buf[4:])), int64(binary.BigEndian.Uint32(buf)))
+		return isoTime(time.Unix(int64(both&(1<<34-1)), int64(both>>34))), nil
+	case 12:
+		return isoTime(time.Unix(int64(binary.BigEndian.Uint64(buf[4:])), int64(binary.BigEndian.Uint32(buf)))), nil
 	}
-	return at.UTC().Format("2006-01-02T15:04:05.000Z"), nil
+	return nil, fmt.Errorf("timestamp of %d bytes", len(buf))
 }
+
+func isoTime(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -235,20 +235,20 @@ func packetValue(nsp string, args []any, id *uint64) map[string]any {
 
 // AddSockets makes all matching sockets of the cluster join rooms, in the log's order.
 func (a *nspAdapter) AddSockets(opts *socket.BroadcastOptions, rooms []socket.Room) {
-	a.change(typeJoin, optionsOf(opts), `,"rooms":`, rooms, false)
+	a.change(typeJoin, optionsOf(opts), rooms, false)
 }
 
 // DelSockets makes all matching sockets of the cluster leave rooms, in the log's order.
 func (a *nspAdapter) DelSockets(opts *socket.BroadcastOptions, rooms []socket.Room) {
-	a.change(typeLeave, optionsOf(opts), `,"rooms":`, rooms, false)
+	a.change(typeLeave, optionsOf(opts), rooms, false)
 }
 
 // DisconnectSockets disconnects all matching sockets of the cluster, in the log's order.
 func (a *nspAdapter) DisconnectSockets(opts *socket.BroadcastOptions, closeConn bool) {
-	a.change(typeDisconnect, optionsOf(opts), "", nil, closeConn)
+	a.change(typeDisconnect, optionsOf(opts), nil, closeConn)
 }
 
-func (a *nspAdapter) change(kind messageType, o options, key string, rooms []socket.Room, closeConn bool) {
+func (a *nspAdapter) change(kind messageType, o options, rooms []socket.Room, closeConn bool) {
 	names := make([]string, len(rooms))
 	for i, room := range rooms {
 		names[i] = string(room)
@@ -257,15 +257,7 @@ func (a *nspAdapter) change(kind messageType, o options, key string, rooms []soc
 		a.apply(entry{kind: kind, opts: o, rooms: names, close: closeConn})
 		return
 	}
-	dst := append(make([]byte, 0, 256), `{"opts":`...)
-	dst = o.append(dst)
-	if kind == typeDisconnect {
-		dst = strconv.AppendBool(append(dst, `,"close":`...), closeConn)
-	} else {
-		dst = appendQuotedList(append(dst, key...), names)
-	}
-	dst = append(dst, '}')
-	a.c.publisher.offer(logFields(a.c.cfg.UID, a.name, kind, string(dst)))
+	a.c.publisher.offer(logFields(a.c.cfg.UID, a.name, kind, encodeChangeData(kind, o, names, closeConn)))
 }
 
 // apply carries out a join, leave or disconnect on this node. It calls listeners of the adapter's events.

@@ -113,6 +113,10 @@ type Config struct {
 	DedupeTTL         time.Duration `env:"DEDUPE_TTL"          envDefault:"10m"`
 	ValidateEvents    string        `env:"VALIDATE_EVENTS"     envDefault:"off"`
 
+	EmitterChannel string `env:"EMITTER_CHANNEL"`
+	PythonChannel  string `env:"PYTHON_CHANNEL"`
+	LegacyChannels list   `env:"LEGACY_CHANNELS"`
+
 	TraceEntries int     `env:"TRACE_ENTRIES" envDefault:"20000"`
 	OTLPEndpoint string  `env:"OTLP_ENDPOINT"`
 	OTLPHeaders  secret  `env:"OTEL_EXPORTER_OTLP_HEADERS"`

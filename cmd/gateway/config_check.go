@@ -65,6 +65,7 @@ func (c Config) check() ConfigError {
 	c.checkClients(k)
 	c.checkLimits(k)
 	c.checkEvents(k)
+	c.checkIngress(k)
 	return k.faults
 }
 

@@ -138,6 +138,7 @@ func TestPackagesAcceptTheirConfig(t *testing.T) {
 		"PORT=1", "CLUSTER_SEEDS=a,b:1,::1", "RECOVERY_WINDOW=1s", "RECOVERY_WINDOW=1h", "CLUSTER_BIND=:7946",
 		"CLUSTER_BIND=[::1]:7946 CLUSTER_ADVERTISE=host", "REDIS_MODE=cluster REDIS_ADDRS=a:1", "CONNECT_RATE=10",
 		"TRUSTED_PROXIES=loopback,private,192.0.2.7 HANDSHAKE_RATE=0 MAX_SOCKETS_PER_USER=0 EVENT_RATE=0", "MAX_ROOMS_PER_SOCKET=1",
+		"EMITTER_CHANNEL=socket.io PYTHON_CHANNEL=socketio LEGACY_CHANNELS=a,b",
 	} {
 		t.Run(environ, func(t *testing.T) { requireAccepted(t, strings.Split(environ, " ")...) })
 	}
@@ -153,6 +154,7 @@ func requireAccepted(t *testing.T, environ ...string) {
 	require.NoError(t, r.Config.adapterConfig(id).Validate())
 	require.NoError(t, r.Config.presenceConfig(id).Validate())
 	require.NoError(t, r.Config.budgetConfig().Validate())
+	require.NoError(t, r.Config.ingressConfig(id).Validate())
 	if r.Config.gossips() {
 		require.NoError(t, r.Config.gossipConfig(id).Validate())
 	}
@@ -201,6 +203,12 @@ func TestFaults(t *testing.T) {
 		{"DRAIN_WINDOW=0s", "DRAIN_WINDOW: 0s is not between 100ms and 10m0s"},
 		{"DRAIN_WINDOW=30s", "SHUTDOWN_TIMEOUT: 28s is not longer than DRAIN_WINDOW (30s)"},
 		{"CANARY_INTERVAL=1ms", "CANARY_INTERVAL: 1ms is not between 100ms and 1h0m0s"},
+		{"EMITTER_CHANNEL={teloo}", "EMITTER_CHANNEL: Emitter \"{teloo}\" begins as the gateway's own channels"},
+		{"PYTHON_CHANNEL={teloo}#/#", "PYTHON_CHANNEL: channel \"{teloo}#/#\" begins as the gateway's own"},
+		{"LEGACY_CHANNELS=a,b,a", "LEGACY_CHANNELS: channel \"a\" is there twice"},
+		{"EMITTER_CHANNEL=x PYTHON_CHANNEL=x#/#", "PYTHON_CHANNEL: channel \"x#/#\" is an emitter's, too"},
+		{"PYTHON_CHANNEL=socketio LEGACY_CHANNELS=a,socketio", "LEGACY_CHANNELS: channel \"socketio\" is there twice"},
+
 		{"SHUTDOWN_TIMEOUT=1h", "SHUTDOWN_TIMEOUT: 1h0m0s is not between"},
 
 		{"REDIS_MODE=ring", "REDIS_MODE: \"ring\" is none of single, sentinel, cluster"},

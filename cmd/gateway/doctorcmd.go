@@ -72,7 +72,7 @@ func (d *doctorCmd) target() (*url.URL, error) {
 
 // examineRedis stops at a Redis that does not answer.
 func (d *doctorCmd) examineRedis(ctx context.Context, c Config, client redis.UniversalClient, r *diagnosis) {
-	server := doctor.NewRedis(client, c.RedisPrefix)
+	server := doctor.NewRedis(client, c.RedisPrefix).Listening(c.ingressConfig("").Subscriptions())
 	reachable := doctor.Finding{}
 	doctor.Run(ctx, []doctor.Check{{Name: "redis", Run: func(ctx context.Context) []doctor.Finding {
 		reachable = server.Reachable(ctx)

@@ -69,6 +69,7 @@ func (p *parts) runChores(ctx context.Context) error {
 	all.Go(func() error { return p.runDrain(ctx) })
 	all.Go(func() error { return p.page.run(ctx) })
 	all.Go(func() error { return p.runCanary(ctx) })
+	all.Go(func() error { return p.runIngress(ctx) })
 	all.Go(func() error { return p.runSampler(ctx) })
 	if p.forward != nil {
 		all.Go(func() error { return p.forward.Run(ctx) })

@@ -84,7 +84,7 @@ func (p *parts) observe() {
 func (o *instruments) tabulate(snapshot func() figures) {
 	for _, rows := range [][]row{
 		nodeMetrics, clientMetrics, sendMetrics, logMetrics, eventMetrics, clusterMetrics, redisMetrics, sampledMetrics, canaryMetrics,
-		validationMetrics, forwardMetrics,
+		validationMetrics, forwardMetrics, ingressMetrics,
 	} {
 		metrics.Table(o.registry, snapshot, rows)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/teloo/realtime-gateway/adapter"
+	"github.com/teloo/realtime-gateway/adapter/ingress"
 	"github.com/teloo/realtime-gateway/api"
 	"github.com/teloo/realtime-gateway/api/tracing"
 	"github.com/teloo/realtime-gateway/node"
@@ -56,6 +57,7 @@ type parts struct {
 	consumer   *streams.Consumer
 	canary     *canary.Canary     // nil: CANARY_INTERVAL is 0
 	forward    *forward.Forwarder // nil: a cluster without gossip or CLUSTER_SECRET
+	ingress    *ingress.Ingress   // nil: nothing is listened to
 	router     *node.Router
 	validation *validation // nil: VALIDATE_EVENTS is off
 	redisUp    atomic.Bool
@@ -80,7 +82,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (*parts, error) {
 	p.observe()
 	for _, step := range []func(context.Context, *slog.Logger) error{
 		p.buildTracer, p.buildGossip, p.buildVerifier, p.buildAdapter, p.buildPresence, p.buildNode, p.buildValidation, p.buildConsumer, p.buildCanary,
-		p.buildForward,
+		p.buildForward, p.buildIngress,
 	} {
 		if err := step(ctx, log); err != nil {
 			p.close()

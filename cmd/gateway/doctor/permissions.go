@@ -23,16 +23,31 @@ var commands = []string{
 	"ZADD KEY 1 m", "ZMSCORE KEY m", "ZSCAN KEY 0", "ZRANGEBYSCORE KEY 0 1", "ZREM KEY m", "ZREMRANGEBYSCORE KEY 0 1", "ZREVRANGE KEY 0 1", "ZSCORE KEY m",
 }
 
+// asked are the words of each command that is asked about.
+func (r *Redis) asked() [][]string {
+	replace := strings.NewReplacer("KEY", r.prefix+":events", "CHANNEL", r.prefix+"#/#")
+	all := make([][]string, 0, len(commands)+len(r.channels)+len(r.patterns))
+	for _, line := range commands {
+		all = append(all, strings.Fields(replace.Replace(line)))
+	}
+	for _, channel := range r.channels {
+		all = append(all, []string{"SUBSCRIBE", channel})
+	}
+	for _, pattern := range r.patterns {
+		all = append(all, []string{"PSUBSCRIBE", pattern})
+	}
+	return all
+}
+
 // permissions asks Redis, from 7.0 on, whether this user may do what the gateway does.
 func (r *Redis) permissions(ctx context.Context) []Finding {
-	const do = "allow them by ACL SETUSER, on the keys and channels that begin with REDIS_PREFIX"
+	const do = "allow them by ACL SETUSER, on the keys and channels that begin with REDIS_PREFIX, and on channels that are listened to"
 	user, err := r.rdb.Do(ctx, "ACL", "WHOAMI").Text()
 	if err != nil {
 		return []Finding{warning(do, "could not be examined: ACL is not allowed (managed Redis?)")}
 	}
 	var refused []string
-	for _, line := range commands {
-		words := strings.Fields(strings.NewReplacer("KEY", r.prefix+":events", "CHANNEL", r.prefix+"#/#").Replace(line))
+	for _, words := range r.asked() {
 		args := []any{"ACL", "DRYRUN", user}
 		for _, w := range words {
 			args = append(args, w)

@@ -39,13 +39,20 @@ type server struct {
 
 // Redis examines the servers behind rdb, without those that only replicate.
 type Redis struct {
-	rdb    redis.UniversalClient
-	prefix string
+	rdb                redis.UniversalClient
+	prefix             string
+	channels, patterns []string // that nodes subscribe to besides their own
 }
 
 // NewRedis examines the Redis of rdb, which it does not own; the gateway's keys there begin with prefix.
 func NewRedis(rdb redis.UniversalClient, prefix string) *Redis {
 	return &Redis{rdb: rdb, prefix: prefix}
+}
+
+// Listening has the permissions examined for these channels and patterns, too.
+func (r *Redis) Listening(channels, patterns []string) *Redis {
+	r.channels, r.patterns = channels, patterns
+	return r
 }
 
 // Reachable says whether Redis answers, and how fast. Without it there is nothing to be examined by the others.

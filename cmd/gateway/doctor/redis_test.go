@@ -90,6 +90,27 @@ func TestPermissionsOfALimitedUser(t *testing.T) {
 	}
 }
 
+// What nodes listen to has to be allowed, too, as the page on Redis has it.
+func TestPermissionsOfTheIngress(t *testing.T) {
+	server := redistest.Start(t)
+	admin := server.Client()
+	for rules, says := range map[string]string{
+		"":                       "may not: SUBSCRIBE socketio, PSUBSCRIBE socket.io#*",
+		"&socketio":              "may not: PSUBSCRIBE socket.io#*",
+		"&socketio &socket.io#*": "may do what the gateway does",
+	} {
+		args := []any{"ACL", "SETUSER", "op", "on", ">pw", "+@all", "~*", "resetchannels", "&{teloo}*"}
+		for rule := range strings.FieldsSeq(rules) {
+			args = append(args, rule)
+		}
+		require.NoError(t, admin.Do(t.Context(), args...).Err())
+		c := redis.NewClient(&redis.Options{Addr: server.Addr(), Username: "op", Password: "pw", Protocol: 2, DisableIdentity: true})
+		f := found(t, NewRedis(c, "{teloo}").Listening([]string{"socketio"}, []string{"socket.io#*"}).permissions)
+		require.NoError(t, c.Close())
+		require.Contains(t, f.Says, says, rules)
+	}
+}
+
 // Each command of our scripts is asked about.
 func TestCommandsOfTheScriptsAreExamined(t *testing.T) {
 	calls := regexp.MustCompile(`redis\.p?call\('([A-Z]+)'(?:, '(CREATE|DELCONSUMER|GROUPS|STREAM|CONSUMERS)')?`)

@@ -51,9 +51,12 @@ export class Cluster {
 
   clients = [];
 
-  /** With `durable`, Redis has its data again after a restart. `kind` is another Redis than a single server: see kinds.mjs. Without `sticky`, HAProxy sends each request to the next node. */
-  constructor({ nodes = 3, proxy = nodes > 1, redis = true, durable = false, env = {}, kind, sticky = true } = {}) {
-    Object.assign(this, { size: nodes, proxied: proxy, env, redisFirst: redis, durable, kind, sticky });
+  /**
+   * With `durable`, Redis has its data again after a restart. `kind` is another Redis than a single server: see kinds.mjs.
+   * `rights` are more than USERS gives the nodes' user. Without `sticky`, HAProxy sends each request to the next node.
+   */
+  constructor({ nodes = 3, proxy = nodes > 1, redis = true, durable = false, env = {}, kind, rights = [], sticky = true } = {}) {
+    Object.assign(this, { size: nodes, proxied: proxy, env, redisFirst: redis, durable, kind, rights, sticky });
   }
 
   async start() {
@@ -72,6 +75,7 @@ export class Cluster {
   async startRedis() {
     if (this.kind) {
       this.redis = await this.kind.start(this.processes, ['--aclfile', USERS]);
+      await Promise.all(this.kind.servers().map((server) => this.allow(server)));
       return;
     }
     const args = ['--port', this.redisPort, '--bind', '127.0.0.1', '--save', '', '--appendonly', this.durable ? 'yes' : 'no'];
@@ -80,6 +84,12 @@ export class Cluster {
     this.redisProcess = this.processes.start('redis', 'redis-server', args.map(String));
     // It reconnects by itself when Redis is started again.
     this.redis ??= await until('redis connected', () => connectRedis(this.redisPort));
+    await this.allow(this.redis);
+  }
+
+  /** Gives the nodes' user the further rights, at one server. */
+  async allow(server) {
+    if (this.rights.length > 0) await server.sendCommand(['ACL', 'SETUSER', GATEWAY_USER.REDIS_USERNAME, ...this.rights]);
   }
 
   startNode(node, env = {}) {

@@ -1,0 +1,198 @@
+package ingress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// quietAfter is how long the subscription may be silent before it is pinged, and then before it is given up.
+	quietAfter = 2 * time.Second
+	// batchMessages and batchBytes bound what one script appends.
+	batchMessages = 128
+	batchBytes    = 1 << 20
+	// finishTimeout bounds the appending of what waits when the node stops.
+	finishTimeout = time.Second
+	retryMin      = 50 * time.Millisecond
+	retryMax      = time.Second
+)
+
+var (
+	errLost         = errors.New("ingress: the lease is another's, or was deleted")
+	errNoListening  = errors.New("ingress: no subscription in time")
+	errUnsubscribed = errors.New("ingress: the subscription was ended by Redis")
+)
+
+// message is one that was received.
+type message struct {
+	source           Source
+	request          bool // of the emitters' other channel
+	channel, payload string
+}
+
+// term is one holding of the lease. A new one has a subscription of its own: what an earlier one has received, and might
+// have left in a buffer somewhere, another holder may have received, too.
+type term struct {
+	*Ingress
+
+	value         string
+	queue         chan message
+	receiving     context.Context // ends when nothing more is to be received
+	stopReceiving context.CancelFunc
+}
+
+// runTerm returns when ctx or the term has ended. The lease is kept until what was received by then is appended.
+func (g *Ingress) runTerm(ctx context.Context, value string) error {
+	t := &term{Ingress: g, value: value, queue: make(chan message, g.cfg.QueueMessages)}
+	t.receiving, t.stopReceiving = context.WithCancel(ctx)
+	working, done := context.WithCancel(context.WithoutCancel(ctx))
+	var all errgroup.Group
+	all.Go(func() error {
+		defer close(t.queue)
+		defer t.stopReceiving()
+		return t.listen()
+	})
+	all.Go(func() error {
+		defer done()
+		return t.appendAll(working)
+	})
+	all.Go(func() error {
+		defer t.stopReceiving()
+		return t.keep(working)
+	})
+	return all.Wait()
+}
+
+// keep renews the lease until ctx ends or it is lost. While Redis does not answer the term goes on: if it ended, nothing
+// will be appended.
+func (t *term) keep(ctx context.Context) error {
+	tick := time.NewTicker(t.cfg.Lease / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		held, err := t.lease.keep(ctx, t.value)
+		if err == nil && !held {
+			return errLost
+		}
+	}
+}
+
+// listen keeps a subscription and queues what comes by it, until receiving is to end or there was none for too long.
+func (t *term) listen() error {
+	ctx := t.receiving
+	since := time.Now() // when there was a subscription last
+	for wait := retryMin; ctx.Err() == nil; wait = min(2*wait, retryMax) {
+		began, err := t.subscribe(ctx)
+		switch {
+		case ctx.Err() != nil: // that is why
+		case began:
+			since, wait = time.Now(), retryMin
+			t.count.lost.Add(1)
+			t.log.Warn("subscription lost", "err", err)
+		case time.Since(since) > t.cfg.SubscribeTimeout:
+			return fmt.Errorf("%w: %w", errNoListening, err)
+		}
+		pause(ctx, wait)
+	}
+	return nil
+}
+
+// subscribe receives until that fails. It reports whether the subscription was complete.
+func (t *term) subscribe(ctx context.Context) (began bool, err error) {
+	sub := t.open(ctx)
+	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
+	defer stop()
+	defer func() { _ = sub.Close() }()
+	defer t.count.listening.Store(false)
+	missing := len(t.cfg.channels()) + len(t.cfg.patterns())
+	pinged := false
+	for {
+		got, err := sub.ReceiveTimeout(ctx, quietAfter)
+		if err != nil {
+			var timeout net.Error
+			if !errors.As(err, &timeout) || !timeout.Timeout() || pinged || !began {
+				return began, err
+			}
+			if err := sub.Ping(ctx); err != nil {
+				return began, err
+			}
+			pinged = true
+			continue
+		}
+		pinged = false
+		switch got := got.(type) {
+		case *redis.Subscription:
+			if strings.HasSuffix(got.Kind, "unsubscribe") {
+				return began, errUnsubscribed
+			}
+			if missing--; missing == 0 {
+				began = true
+				t.count.listening.Store(true)
+			}
+		case *redis.Message:
+			t.received(got)
+		}
+	}
+}
+
+// open subscribes on one connection, so that the order in which messages come by different channels is kept. On a Redis
+// Cluster it is to the server of the first channel's slot, for each node the same one: what one holder was sent before it
+// lost the lease, the next one's subscription is too late for.
+func (t *term) open(ctx context.Context) *redis.PubSub {
+	channels, patterns := t.cfg.channels(), t.cfg.patterns()
+	if len(patterns) == 0 {
+		return t.deps.Redis.Subscribe(ctx, channels...)
+	}
+	sub := t.deps.Redis.PSubscribe(ctx, patterns...)
+	if len(channels) > 0 {
+		_ = sub.Subscribe(ctx, channels...) // what fails now fails again when it is received from
+	}
+	return sub
+}
+
+// received queues a message, or counts why not.
+func (t *term) received(got *redis.Message) {
+	m := message{source: Legacy, channel: got.Channel, payload: got.Payload}
+	switch {
+	case got.Pattern != "":
+		m.source, m.request = Emitter, strings.HasPrefix(got.Channel, t.cfg.Emitter+"-request#")
+	case t.cfg.Python != "" && got.Channel == t.cfg.Python:
+		m.source = Python
+	}
+	size := int64(len(m.payload))
+	if size > int64(t.cfg.MaxMessage) {
+		t.refuse(m, TooLarge, nil)
+		return
+	}
+	if t.count.bytes.Add(size) > int64(t.cfg.QueueBytes) {
+		t.count.bytes.Add(-size)
+		t.refuse(m, Overflow, nil)
+		return
+	}
+	select {
+	case t.queue <- m:
+		t.count.queued.Add(1)
+	default:
+		t.count.bytes.Add(-size)
+		t.refuse(m, Overflow, nil)
+	}
+}
+
+// refuse counts a message that is not passed on. Its content is nobody's business.
+func (t *term) refuse(m message, o Outcome, err error) {
+	t.count.add(m.source, o, 1)
+	if o != Ignored {
+		t.log.Debug("pub/sub message not passed on", "source", m.source.String(), "outcome", o.String(), "bytes", len(m.payload), "err", err)
+	}
+}
