@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
 	"github.com/teloo/realtime-gateway/cmd/gateway/commandline"
 )
 

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
+
 	"github.com/teloo/realtime-gateway/cmd/gateway/commandline"
 )
 
@@ -81,13 +82,14 @@ func (a *app) run(ctx context.Context, args []string) int {
 		return exitFailure
 	}
 	chosen, err := line.Parse(args)
-	if errors.Is(err, commandline.ErrHelp) {
+	switch {
+	case errors.Is(err, commandline.ErrHelp):
 		err = chosen.WriteHelp(a.stdout)
-	} else if err != nil {
+	case err != nil:
 		a.complain(err)
 		a.say("`gateway --help` shows the commands")
 		return exitUsage
-	} else {
+	default:
 		a.envFile = c.EnvFile
 		err = a.do(ctx, chosen.Target, &c)
 	}

@@ -17,12 +17,12 @@ import (
 )
 
 type smokeCmd struct {
-	URL       string        `arg:""                                                                               help:"The cluster, as ws://host:port, wss://host:port or with http(s)."`
+	URL       string        `arg:""                                                                                   help:"The cluster, as ws://host:port, wss://host:port or with http(s)."`
 	Role      string        `help:"Role of the client; client, advisor, admin or the first of JWT_ROLES, if not set." placeholder:"ROLE"`
-	TokenFile string        `help:"File with the client's token, in place of one that is signed here."            placeholder:"FILE"                                                      type:"path"`
-	Key       string        `help:"PEM file with the private key for the token; without it JWT_SECRET_KEY signs." placeholder:"FILE"                                                      type:"path"`
-	Algorithm string        `help:"Algorithm; the first of JWT_ALGORITHM that the key can sign for, if not set."  placeholder:"NAME"`
-	Timeout   time.Duration `default:"30s"                                                                        help:"How long all of it may take."`
+	TokenFile string        `help:"File with the client's token, in place of one that is signed here."                placeholder:"FILE"                                                      type:"path"`
+	Key       string        `help:"PEM file with the private key for the token; without it JWT_SECRET_KEY signs."     placeholder:"FILE"                                                      type:"path"`
+	Algorithm string        `help:"Algorithm; the first of JWT_ALGORITHM that the key can sign for, if not set."      placeholder:"NAME"`
+	Timeout   time.Duration `default:"30s"                                                                            help:"How long all of it may take."`
 }
 
 // Help is shown below the flags.

@@ -17,26 +17,26 @@ type program struct {
 	EnvFile string `default:".env" help:"Variables." placeholder:"FILE"`
 
 	Do struct {
-		ID    string         `arg:""               help:"Which."`
-		IDs   []string       `arg:""               help:"More."        name:"more"   optional:""`
-		List  []string       `help:"A list."       placeholder:"ITEM"`
-		Kind  string         `default:"a"          enum:"a,b"          help:"Kind."`
-		Many  int            `default:"5"          help:"How many."`
+		ID    string         `arg:""             help:"Which."`
+		IDs   []string       `arg:""             help:"More."       name:"more"  optional:""`
+		List  []string       `help:"A list."     placeholder:"ITEM"`
+		Kind  string         `default:"a"        enum:"a,b"         help:"Kind."`
+		Many  int            `default:"5"        help:"How many."`
 		Share float64        `help:"Share."`
-		For   time.Duration  `default:"1m"         help:"How long."`
+		For   time.Duration  `default:"1m"       help:"How long."`
 		TTL   *time.Duration `help:"Until."`
 		At    time.Time      `help:"When."`
-		Yes   bool           `help:"Do not ask."   short:"y"`
-		Key   string         `help:"A key."        type:"path"`
-		Need  string         `help:"Needed."       required:""`
-		Still bool           `help:"Not shown."    hidden:""`
+		Yes   bool           `help:"Do not ask." short:"y"`
+		Key   string         `help:"A key."      type:"path"`
+		Need  string         `help:"Needed."     required:""`
+		Still bool           `help:"Not shown."  hidden:""`
 	} `cmd:"" help:"Do it."`
 	Group struct {
 		URL string `help:"Where."`
 
 		Pick struct {
-			One string `help:"One."   placeholder:"ID" required:"" xor:"what"`
-			Two string `help:"Two."   required:""      xor:"what"`
+			One string `help:"One." placeholder:"ID" required:"" xor:"what"`
+			Two string `help:"Two." required:""      xor:"what"`
 		} `cmd:"" help:"Pick one."`
 	} `cmd:"" help:"A group."`
 }
