@@ -78,7 +78,7 @@ func (c *collector) post(ctx context.Context, body []byte) (again time.Duration,
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrCollector, err)
 	}
-	defer func() { _ = res.Body.Close() }()                   // nothing of it is needed
+	defer func() { _ = res.Body.Close() }()                      // nothing of it is needed
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection is used again
 	switch res.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

@@ -117,10 +117,10 @@ type Config struct {
 	PythonChannel  string `env:"PYTHON_CHANNEL"`
 	LegacyChannels list   `env:"LEGACY_CHANNELS"`
 
-	TraceEntries int     `env:"TRACE_ENTRIES" envDefault:"20000"`
+	TraceEntries int     `env:"TRACE_ENTRIES"              envDefault:"20000"`
 	OTLPEndpoint string  `env:"OTLP_ENDPOINT"`
 	OTLPHeaders  secret  `env:"OTEL_EXPORTER_OTLP_HEADERS"`
-	OTLPRatio    float64 `env:"OTLP_RATIO"    envDefault:"0.01"`
+	OTLPRatio    float64 `env:"OTLP_RATIO"                 envDefault:"0.01"`
 
 	AdminAPIKey secret `env:"ADMIN_API_KEY"`
 	MetricsPort int    `env:"METRICS_PORT"  envDefault:"0"`

@@ -7,10 +7,11 @@ import (
 	"net/url"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/teloo/realtime-gateway/adapter"
 	"github.com/teloo/realtime-gateway/api/tracing"
 	"github.com/teloo/realtime-gateway/streams"
-	"golang.org/x/net/http/httpguts"
 )
 
 func (c Config) checkTracing(k *checker) {

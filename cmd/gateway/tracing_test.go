@@ -162,7 +162,7 @@ func TestTraceGoesOnToEveryNode(t *testing.T) {
 
 func TestOTLPHeaders(t *testing.T) {
 	for text, want := range map[string]map[string]string{
-		"": {}, "api-key=k": {"api-key": "k"}, " a = 1 , b=x%2Cy=z,": {"a": "1", "b": "x,y=z"},
+		"": {}, "api-key=k": {"api-key": "k"}, "a = 1 , b=x%2Cy=z,": {"a": "1", "b": "x,y=z"},
 	} {
 		got, err := otlpHeaders(text)
 		require.NoError(t, err, text)
