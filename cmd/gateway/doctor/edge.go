@@ -122,13 +122,13 @@ func (e *Edge) sticky(ctx context.Context) []Finding {
 	switch {
 	case lost > 0:
 		return []Finding{failure(
-			"have the load balancer set a cookie (deploy/haproxy/haproxy.cfg shows how)",
+			"have the nodes pass such requests on (gossip, CLUSTER_SECRET, FORWARD_POLLS), or the load balancer set a cookie (deploy/haproxy/haproxy.cfg shows how)",
 			"%d of %d requests reached another node than their session's: long-polling clients cannot connect", lost, asked,
 		)}
 	case cookie != "":
 		return []Finding{ok("kept by the cookie %s; %d sessions on %d nodes", cookie, trialSessions, len(nodes))}
 	case len(nodes) > 1:
-		return []Finding{ok("kept without a cookie; %d sessions on %d nodes", trialSessions, len(nodes))}
+		return []Finding{ok("kept without a cookie, or passed on by the nodes; %d sessions on %d nodes", trialSessions, len(nodes))}
 	}
 	return []Finding{ok("all %d sessions were on one node: there is one, or the load balancer goes by the client's address", trialSessions)}
 }
