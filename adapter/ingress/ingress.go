@@ -3,8 +3,8 @@
 // entries of the event stream.
 //
 // It owns the lease by which one node at a time listens, and the reading of those messages. It never delivers anything to
-// a client, never unpickles, and never appends anything twice: a message is lost rather than repeated, as is usual with
-// pub/sub. Who can publish on the channels can send any event to any room.
+// a client, never takes more than plain data out of a pickle, and never appends anything twice: a message is lost rather
+// than repeated, as is usual with pub/sub. Who can publish on the channels can send any event to any room.
 package ingress
 
 import (

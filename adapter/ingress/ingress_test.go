@@ -283,7 +283,7 @@ func TestEachSourceGoesWhereItBelongs(t *testing.T) {
 	publish("socket.io-request#/#", `{"type":4,"opts":{"rooms":["s"],"except":[]}}`)
 	publish("b", "not checked here")
 	publish("socket.io#/#", "not msgpack")
-	publish("socketio", "\x80\x04}")
+	publish("socketio", "\x80\x04cposix\nsystem\n.")
 	publish("socketio", `{"method":"callback"}`)
 	publish("socketio", `{"method":"emit","event":"sync"}`)
 	publish("socketio", strings.Repeat("x", 2049))

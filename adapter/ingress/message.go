@@ -23,7 +23,7 @@ var (
 	errReserved    = errors.New("the event's name has a meaning of its own")
 	errNamespace   = errors.New("another namespace")
 	errUnsupported = errors.New("a message that has no meaning here")
-	errPickle      = errors.New("a pickle, which nobody can read safely")
+	errPickle      = errors.New("a pickle of more than plain data, or of a protocol before 2")
 	errIgnored     = errors.New("a message for others")
 )
 

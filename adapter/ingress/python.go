@@ -50,11 +50,14 @@ func (n *names) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// python makes a log entry of what a python-socketio manager published as JSON. Versions before 5.14 publish pickles,
-// which are programs: they are refused unread.
+// python makes a log entry of what a python-socketio manager published: JSON, or before version 5.14 a pickle, of which
+// data is read and nothing else.
 func (c encoder) python(payload string) ([]string, error) {
 	if isPickle(payload) {
-		return nil, errPickle
+		var err error
+		if payload, err = unpickle(payload); err != nil {
+			return nil, err
+		}
 	}
 	var m pythonMessage
 	if err := decode(payload, &m); err != nil {
@@ -158,8 +161,7 @@ func pythonBinary(list []json.RawMessage) ([]any, error) {
 	return adapter.WithAttachments(array, attachments)
 }
 
-// isPickle knows what pickle writes from protocol 2 on by its first byte, PROTO, which no JSON begins with; and a
-// dictionary of the older ones.
+// isPickle tells a pickle from JSON: from protocol 2 on by its first byte, PROTO; and a dictionary of the older ones.
 func isPickle(payload string) bool {
 	return strings.HasPrefix(payload, "\x80") || strings.HasPrefix(payload, "(d") || strings.HasPrefix(payload, "}q")
 }

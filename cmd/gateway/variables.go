@@ -96,7 +96,7 @@ var variables = []variable{
 	{Name: "VALIDATE_EVENTS", Example: "warn", Doc: "Whether events are held to their JSON Schemas (`gateway schemas`): `off`, `warn` (what does not keep its schema is relayed, counted and told of in the log, at most every 10 s) or `enforce` (it is a dead letter, `invalid_schema`)."},
 
 	{Name: "EMITTER_CHANNEL", Group: "Ingress", Example: "socket.io", Derived: "none", Doc: "`key` of the classic Redis emitters of Socket.IO whose events, published by pub/sub, are to reach the clients. Whoever can publish in that Redis can then send any event to any room. Unset: nobody listens."},
-	{Name: "PYTHON_CHANNEL", Example: "socketio", Derived: "none", Doc: "Channel of python-socketio's managers, 5.14 or newer (older ones publish pickles, which are refused), whose events are to. With the same consequence."},
+	{Name: "PYTHON_CHANNEL", Example: "socketio", Derived: "none", Doc: "Channel of python-socketio's managers (of the pickles of versions before 5.14 plain data is read), whose events are to. With the same consequence."},
 	{Name: "LEGACY_CHANNELS", Example: "solicitudes,ofertas", Derived: "none", Doc: "Channels of pub/sub, comma-separated, each of whose messages is an event `{\"event\", \"data\"}` as in the event stream: checked, routed, and a dead letter if it cannot be."},
 
 	{Name: "TRACE_ENTRIES", Group: "Tracing", Example: "20000", Doc: "Deliveries, and replays, that a node remembers for `gateway trace`, at about 200 bytes each; 0: none. Up to 10,000,000."},
