@@ -85,9 +85,11 @@ func TestWhatPythonMayNotPublish(t *testing.T) {
 		`{"method":"emit","event":"token_expired"}`:      Reserved,
 		`{"method":"emit","event":"disconnect"}`:         Reserved,
 		`{"method":"emit","event":"e","namespace":"/x"}`: Namespace,
+
 		`{"method":"emit","event":"e","binary":true,"data":[[{"_placeholder":true,"num":1}],"AQ=="]}`: Invalid,
 		`{"method":"emit","event":"e","binary":true,"data":[[],"%"]}`:                                 Invalid,
 		`{"method":"emit","event":"e","binary":true,"data":[]}`:                                       Invalid,
+
 		`{"method":"disconnect"}`:                            Invalid, // would be everybody
 		`{"method":"disconnect","sid":"s","namespace":"/x"}`: Namespace,
 		`{"method":"enter_room","sid":"s"}`:                  Invalid,
