@@ -64,17 +64,25 @@ func TestWhatPythonPublishes(t *testing.T) {
 	require.Contains(t, string(packed), "\xc4\x03\x01\x02\xff")
 }
 
+func TestPicklesThatAreNoneOrMoreThanData(t *testing.T) {
+	for payload, want := range map[string]Outcome{
+		"\x80\x04\x95\x01":                     Invalid,
+		"\x80\x04cposix\nsystem\n.":            Pickle,
+		"(dp0\nS'method'\np1\nS'emit'\np2\ns.": Pickle,
+	} {
+		_, err := parser.python(payload)
+		require.Equal(t, want, outcomeOf(err), "%q: %v", payload, err)
+	}
+}
+
 func TestWhatPythonMayNotPublish(t *testing.T) {
 	for payload, want := range map[string]Outcome{
-		"\x80\x04\x95\x01":                               Invalid,
-		"\x80\x04cposix\nsystem\n.":                      Pickle,
-		"(dp0\nS'method'\np1\nS'emit'\np2\ns.":           Pickle,
-		"":                                               Invalid,
-		`[]`:                                             Invalid,
-		`{"method":"emit","event":"e"`:                   Invalid,
-		`{"method":"emit","data":1}`:                     Invalid,
-		`{"method":"emit","event":5}`:                    Invalid,
-		`{"method":"emit","event":""}`:                   Invalid,
+		"":                             Invalid,
+		`[]`:                           Invalid,
+		`{"method":"emit","event":"e"`: Invalid,
+		`{"method":"emit","data":1}`:   Invalid,
+		`{"method":"emit","event":5}`:  Invalid,
+		`{"method":"emit","event":""}`: Invalid,
 		"{\"method\":\"emit\",\"event\":\"\xff\"}":       Invalid,
 		`{"method":"emit","event":"a\nb"}`:               Invalid,
 		`{"method":"emit","event":"e","room":[]}`:        Invalid,
