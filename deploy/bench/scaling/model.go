@@ -19,7 +19,7 @@ const (
 	perConnect     = 294.0
 	perIdleSecond  = 1.5 // a socket's heartbeats, a second
 
-	redisPerRead      = 13.0 // one node's read, however many entries
+	redisPerRead      = 20.0 // one node's read, however many entries
 	redisPerEntry     = 1.05 // an entry sent to one node
 	redisPerCommit    = 10.0 // an event taken from its stream and put into the log
 	redisPerConnect   = 40.0 // four commands
@@ -116,7 +116,15 @@ func logTable() string {
 		fmt.Fprintf(&b, "| %g | %.0f | %.0f %% | %s | %s | %.0f %% | %s |\n",
 			events, l.entries(), 100*n.RedisCPU, rate(n.RedisOut), rate(l.entries()*entryBytes), 100*n.Reading, n.first())
 	}
+	fmt.Fprintf(&b, "\nWithout connects the thread is at %.0f %% with %.0f events/s to 100 nodes, %.0f to 50, or %.0f to 10.\n",
+		100*redisCPUMost, carries(100), carries(50), carries(10))
 	return b.String()
+}
+
+// carries is how many events a second, to the nearest hundred, take Redis' thread to what it may.
+func carries(nodes float64) float64 {
+	fixed := nodes * (readsMost*redisPerRead + redisPerNode)
+	return math.Floor((1e6*redisCPUMost-fixed)/(nodes*redisPerEntry+redisPerCommit)/100) * 100
 }
 
 // layout is a way to have the log read.

@@ -36,7 +36,7 @@ func TestThePageHasTheModelsTables(t *testing.T) {
 func TestNeed(t *testing.T) {
 	n := load{Users: 36_000, Nodes: 10, Events: 100}.need() // 1,000 entries a second
 	require.InDelta(t, 6e6, n.RedisOut, 1)
-	require.InDelta(t, 10*(50*13+1000*1.05)/1e6+(1000*10+20*40+10*500)/1e6, n.RedisCPU, 1e-9)
+	require.InDelta(t, 10*(50*20+1000*1.05)/1e6+(1000*10+20*40+10*500)/1e6, n.RedisCPU, 1e-9)
 	require.InDelta(t, 0.0065, n.Reading, 1e-9)
 	require.InDelta(t, 34e6+64<<20+3600*17_500, n.NodeMemory, 1)
 	require.Equal(t, "none", n.first())
@@ -66,6 +66,11 @@ func TestTheFirstLimit(t *testing.T) {
 	} {
 		require.Equal(t, want, n.first())
 	}
+}
+
+func TestCarries(t *testing.T) {
+	l := load{Users: 3600, Nodes: 50, Events: carries(50)} // few connects, and that many events
+	require.InDelta(t, redisCPUMost, l.need().RedisCPU, 0.01)
 }
 
 func TestNodesFor(t *testing.T) {
