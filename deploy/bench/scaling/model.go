@@ -129,7 +129,7 @@ func logTable() string {
 	return b.String()
 }
 
-// carries is how many events a second, to the nearest hundred, take Redis' thread to what it may.
+// carries is how many events a second, in whole hundreds, take Redis' thread to what it may.
 func carries(nodes float64) float64 {
 	fixed := nodes * (readsMost*redisPerRead + redisPerNode)
 	return math.Floor((1e6*redisCPUMost-fixed)/(nodes*redisPerEntry+redisPerCommit)/100) * 100
