@@ -16,6 +16,9 @@ const (
 	maxPickleDepth  = 64
 	maxPickleText   = 1 << 20 // bytes of JSON
 	maxPickleInt    = 128     // bytes
+	// maxPickleSteps is how often something may come onto the stack: of a value, itself, its mark and its key, and all but
+	// the mark twice when they are named.
+	maxPickleSteps = 5 * maxPickleValues
 )
 
 // Values of a pickle are nil, bool, *big.Int, float64, string, []byte and these. Lists and dictionaries are pointers, since
@@ -45,7 +48,7 @@ func unpickle(payload string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("%w: pickle of no dictionary", errInvalid)
 	}
-	w := pickleWriter{}
+	w := pickleWriter{spare: len(payload) + maxPickleText}
 	if err := w.message(message); err != nil {
 		return "", err
 	}
@@ -56,6 +59,7 @@ func unpickle(payload string) (string, error) {
 type pickle struct {
 	rest  string
 	stack []any
+	steps int // how often something came onto the stack
 	memo  map[uint64]any
 }
 
@@ -70,6 +74,9 @@ func (p *pickle) load() (any, error) {
 		}
 		if err := p.step(op[0]); err != nil {
 			return nil, err
+		}
+		if p.steps > maxPickleSteps {
+			return nil, errPickledTooMuch
 		}
 	}
 }
@@ -143,7 +150,10 @@ func (p *pickle) scalar(op byte) error {
 	return errPickle
 }
 
-func (p *pickle) push(v any) { p.stack = append(p.stack, v) }
+func (p *pickle) push(v any) {
+	p.steps++
+	p.stack = append(p.stack, v)
+}
 
 func (p *pickle) pop() (any, error) {
 	if len(p.stack) == 0 {
@@ -169,7 +179,10 @@ func (p *pickle) popMark() ([]any, error) {
 	return nil, errPickled
 }
 
-var errPickled = fmt.Errorf("%w: malformed pickle", errInvalid)
+var (
+	errPickled        = fmt.Errorf("%w: malformed pickle", errInvalid)
+	errPickledTooMuch = fmt.Errorf("%w: a pickle that comes to too much", errInvalid)
+)
 
 func (p *pickle) take(n uint64) (string, error) {
 	if uint64(len(p.rest)) < n {

@@ -118,6 +118,8 @@ func TestHostilePicklesCostLittle(t *testing.T) {
 		"a dictionary's odd key":     "\x80\x04}NNs.",
 		"bytes for a room":           "\x80\x04}X\x04\x00\x00\x00roomC\x01as.",
 		"a tuple without its values": "\x80\x04\x87.",
+		"the same bytes many times":  "\x80\x04}X\x04\x00\x00\x00data](B\x00\x00\x08\x00" + strings.Repeat("b", 512<<10) + "q\x00" + strings.Repeat("h\x00", 1000) + "es.",
+		"much that is not used":      "\x80\x04(" + strings.Repeat("}", 600_000) + "t}.",
 		"many values":                "\x80\x04}X\x04\x00\x00\x00data](" + strings.Repeat("N", 200_000) + "es.",
 	} {
 		_, err := unpickle(payload)

@@ -15,6 +15,7 @@ type pickleWriter struct {
 	values int
 	// attachments are the data's bytes, in the order of their placeholders. Elsewhere there are none.
 	attachments [][]byte
+	spare       int // how many bytes more they may have together: the same may be attached many times
 	isData      bool
 }
 
@@ -54,7 +55,7 @@ func (w *pickleWriter) data(v any, depth int) error {
 		w.out.WriteString(`null,"binary":false`)
 		return nil
 	}
-	inner := pickleWriter{values: w.values, isData: true}
+	inner := pickleWriter{values: w.values, spare: w.spare, isData: true}
 	if err := inner.list(args, depth); err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func (w *pickleWriter) data(v any, depth int) error {
 
 func (w *pickleWriter) value(v any, depth int) error {
 	if w.values++; w.values > maxPickleValues || depth > maxPickleDepth || w.out.Len() > maxPickleText {
-		return fmt.Errorf("%w: a pickle that comes to too much", errInvalid)
+		return errPickledTooMuch
 	}
 	switch v := v.(type) {
 	case nil:
@@ -93,6 +94,9 @@ func (w *pickleWriter) value(v any, depth int) error {
 	case []byte:
 		if !w.isData {
 			return fmt.Errorf("%w: pickled bytes where there is no data", errInvalid)
+		}
+		if w.spare -= len(v); w.spare < 0 {
+			return errPickledTooMuch
 		}
 		fmt.Fprintf(&w.out, `{"_placeholder":true,"num":%d}`, len(w.attachments))
 		w.attachments = append(w.attachments, v)

@@ -51,6 +51,7 @@ type Forwarder struct {
 
 	mu      sync.Mutex
 	ended   bool                            // mu
+	drained bool                            // mu: no more WebSockets
 	polls   int                             // mu
 	tunnels map[*passage]context.CancelFunc // mu: WebSockets, by what cuts them
 	under   sync.WaitGroup                  // added to under mu
@@ -91,12 +92,14 @@ func (f *Forwarder) Run(ctx context.Context) error {
 }
 
 // Drain cuts the WebSockets that go through this node, one by one over the time given, so that their clients come back
-// through another as steadily. What is not cut when ctx ends is left to Run. A nil Forwarder has none.
+// through another as steadily, and takes no more: who would change to one goes on polling. What is not cut when ctx ends is
+// left to Run. A nil Forwarder has none.
 func (f *Forwarder) Drain(ctx context.Context, over time.Duration) {
 	if f == nil {
 		return
 	}
 	f.mu.Lock()
+	f.drained = true
 	cuts := make([]context.CancelFunc, 0, len(f.tunnels))
 	for _, cut := range f.tunnels {
 		cuts = append(cuts, cut)

@@ -286,8 +286,11 @@ func TestDrainCutsWebSockets(t *testing.T) {
 		require.Error(t, err)
 	}
 	require.Eventually(t, func() bool { return a.forward.Stats().WebSockets == 0 }, patience, time.Millisecond)
-	// Others' sessions are served to the end.
+	// Others' sessions are served to the end, by polling.
 	sid, _ := b.open()
+	upgrade := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}}
+	refusal, _, _ := a.ask(http.MethodGet, strings.Replace(a.url(sid), "polling", "websocket", 1), "", upgrade)
+	require.Equal(t, http.StatusBadRequest, refusal)
 	status, _, _ := a.ask(http.MethodPost, a.url(sid), "4x", nil)
 	require.Equal(t, http.StatusOK, status)
 }

@@ -66,7 +66,7 @@ func (f *Forwarder) enter(p *passage, cut context.CancelFunc) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case f.ended:
+	case f.ended, p.websocket && f.drained:
 		return false
 	case p.websocket && len(f.tunnels) < f.cfg.MaxWebSockets:
 		f.tunnels[p] = cut
