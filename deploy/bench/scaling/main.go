@@ -17,9 +17,11 @@ import (
 func main() {
 	measured := flag.Bool("measure", true, "measure a redis-server of its own, for about a minute, beside computing")
 	step := flag.Duration("step", 3*time.Second, "how long each rate is measured")
+	tick := flag.Duration("tick", 5*time.Millisecond, "time between two commits; shorter, and entries are committed and read singly")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, *measured, *step)
+	p := plan{Readers: []int{1, 10, 50, 100}, Rates: []int{100, 500, 1000, 2000, 4000, 8000}, Step: *step, Tick: *tick, Size: dataBytes}
+	err := run(ctx, os.Stdout, *measured, p)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "scaling:", err)
@@ -27,9 +29,9 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out io.Writer, measured bool, step time.Duration) error {
+func run(ctx context.Context, out io.Writer, measured bool, p plan) error {
 	if measured {
-		points, err := measure(ctx, plan{Readers: []int{1, 10, 50, 100}, Rates: []int{100, 500, 1000, 2000, 4000, 8000}, Step: step, Size: dataBytes})
+		points, err := measure(ctx, p)
 		if err != nil {
 			return err
 		}

@@ -22,6 +22,8 @@ type plan struct {
 	// Rates are entries a second.
 	Rates []int
 	Step  time.Duration
+	// Tick is the time between two commits: the entries that are due by then are written as one.
+	Tick time.Duration
 	// Size is an entry's bytes.
 	Size int
 }
@@ -42,7 +44,6 @@ func (p point) behind() bool { return p.Taken < 0.95*p.Written*float64(p.Readers
 
 const (
 	logKey    = "{teloo}:log"
-	tick      = 5 * time.Millisecond // between two commits
 	readCount = 256
 )
 
@@ -161,7 +162,7 @@ return 1`)
 func write(ctx context.Context, client *redis.Client, rate int, p plan) (written int, err error) {
 	data := strings.Repeat("x", p.Size)
 	began := time.Now()
-	for now := range ticks(ctx, tick) {
+	for now := range ticks(ctx, p.Tick) {
 		passed := now.Sub(began)
 		if passed >= p.Step {
 			return written, nil

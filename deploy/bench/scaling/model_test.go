@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"go.yaml.in/yaml/v3"
 )
 
 var update = flag.Bool("update", false, "write the tables into deploy/SCALING.md")
@@ -36,7 +37,7 @@ func TestThePageHasTheModelsTables(t *testing.T) {
 func TestNeed(t *testing.T) {
 	n := load{Users: 36_000, Nodes: 10, Events: 100}.need() // 1,000 entries a second
 	require.InDelta(t, 6e6, n.RedisOut, 1)
-	require.InDelta(t, 10*(50*13+1000*1.05)/1e6+(1000*10+20*40+10*500)/1e6, n.RedisCPU, 1e-9)
+	require.InDelta(t, 10*(50*20+1000*1.05)/1e6+(1000*17+20*40+10*500)/1e6, n.RedisCPU, 1e-9)
 	require.InDelta(t, 0.0065, n.Reading, 1e-9)
 	require.InDelta(t, 34e6+64<<20+3600*17_500, n.NodeMemory, 1)
 	require.Equal(t, "none", n.first())
@@ -68,6 +69,40 @@ func TestTheFirstLimit(t *testing.T) {
 	}
 }
 
+func TestCarries(t *testing.T) {
+	l := load{Users: 3600, Nodes: 50, Events: carries(50)} // few connects, and that many events
+	require.InDelta(t, redisCPUMost, l.need().RedisCPU, 0.01)
+}
+
+func TestReadingSingly(t *testing.T) {
+	few := load{Users: 36_000, Nodes: 10, Events: 10} // 100 entries a second, 20 connects
+	require.InDelta(t, 10*100*21.05/1e6+(100*17+20*40+10*500)/1e6, few.eager(), 1e-9)
+	for _, events := range []float64{1, 10, 100} {
+		l := load{Users: 36_000, Nodes: 10, Events: events}
+		require.GreaterOrEqual(t, l.eager(), l.need().RedisCPU)
+	}
+	require.InDelta(t, 1, big(12).eager(), 0, "a thread has no more")
+}
+
+// The chart's autoscaler aims at what the page says.
+func TestTheChartsThresholds(t *testing.T) {
+	text, err := os.ReadFile("../../../charts/gateway/values.yaml")
+	require.NoError(t, err)
+	var values struct {
+		MaxConnections int `yaml:"maxConnections"`
+		Autoscaling    struct {
+			TargetCPU   float64 `yaml:"targetCPU"`
+			Connections struct {
+				Target int `yaml:"target"`
+			} `yaml:"connections"`
+		} `yaml:"autoscaling"`
+	}
+	require.NoError(t, yaml.Unmarshal(text, &values))
+	require.Equal(t, 7*values.MaxConnections/10, values.Autoscaling.Connections.Target)
+	require.Equal(t, smallNode, values.Autoscaling.Connections.Target)
+	require.InDelta(t, 100*nodeCPUMost, values.Autoscaling.TargetCPU, 1e-9)
+}
+
 func TestNodesFor(t *testing.T) {
 	require.Equal(t, 2, nodesFor(7_000, 7_000))
 	require.Equal(t, 3, nodesFor(7_001, 7_000))
@@ -75,7 +110,7 @@ func TestNodesFor(t *testing.T) {
 
 // Readers get every entry, and Redis' figures move.
 func TestMeasure(t *testing.T) {
-	points, err := measure(t.Context(), plan{Readers: []int{2}, Rates: []int{200}, Step: time.Second, Size: 100})
+	points, err := measure(t.Context(), plan{Readers: []int{2}, Rates: []int{200}, Step: time.Second, Tick: 5 * time.Millisecond, Size: 100})
 	require.NoError(t, err)
 	require.Len(t, points, 1)
 	p := points[0]
