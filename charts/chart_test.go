@@ -244,6 +244,7 @@ var wrong = map[string]string{
 	"maxConnections: 2000000":                                                    "maxConnections",
 	"config: {lower: x}":                                                         "lower",
 	"config: {ADMIN_API_KEY: x}":                                                 "config.ADMIN_API_KEY",
+	"config: {OTEL_EXPORTER_OTLP_HEADERS: 'key=x'}":                              "config.OTEL_EXPORTER_OTLP_HEADERS",
 	"config: {REDIS_PREFIX: '{x}'}":                                              "config.REDIS_PREFIX",
 	"redis: {url: 'rediss://redis:6380/0'}":                                      "networkPolicy.redisPorts",
 	"redis: {mode: sentinel, url: '', addrs: ['a:26379'], masterName: m}":        "networkPolicy.redisPorts",
