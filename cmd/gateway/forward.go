@@ -20,8 +20,8 @@ func (c Config) forwardConfig() forward.Config {
 	f := forward.DefaultConfig()
 	f.Secret = []byte(c.ClusterSecret)
 	f.Off = !c.ForwardPolls
-	// A poll is answered at the next ping; a node that does not even that in the time of a client's pong is none.
-	f.AnswerTimeout = c.PingInterval + c.PingTimeout
+	// The longest poll: the client's pong at the last moment, then a whole interval; and time for the answer to come.
+	f.AnswerTimeout = c.PingInterval + c.PingTimeout + f.DialTimeout
 	f.MaxPayload = int64(c.MaxPayload)
 	f.MaxPolls, f.MaxWebSockets = c.WSMaxConnections, c.WSMaxConnections
 	return f

@@ -31,7 +31,7 @@ func TestOtherNodesAreWaitedForLongerThanAPollLasts(t *testing.T) {
 	c.ClusterSecret = "0123456789abcdef0123456789abcdef"
 	f := c.forwardConfig()
 	require.NoError(t, f.Validate())
-	require.Greater(t, f.AnswerTimeout, c.PingInterval)
+	require.Greater(t, f.AnswerTimeout, c.PingInterval+c.PingTimeout)
 	require.EqualValues(t, c.MaxPayload, f.MaxPayload)
 	require.False(t, f.Off)
 	require.Less(t, f.IdleTimeout, newWebServer(nil, slog.New(slog.DiscardHandler)).IdleTimeout, "the node that asks closes first")
