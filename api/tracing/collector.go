@@ -29,8 +29,9 @@ type collector struct {
 var _ otlptrace.Client = (*collector)(nil)
 
 func newCollector(url string, header map[string]string) *collector {
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's
 	c := &collector{url: url, header: http.Header{}, client: &http.Client{
-		Transport: http.DefaultTransport.(*http.Transport).Clone(), //nolint:forcetypeassert // the standard library's
+		Transport: transport,
 		// A redirect would take the headers, keys among them, to another host, and mostly make a GET of the POST,
 		// whose 200 says nothing of spans.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
