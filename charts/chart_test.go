@@ -205,6 +205,23 @@ func TestRedisCertificates(t *testing.T) {
 	})
 }
 
+// TestTheTestMayConnect: who may reach the nodes includes the pod of `helm test`.
+func TestTheTestMayConnect(t *testing.T) {
+	eachHelm(t, func(t *testing.T, run helm) {
+		all := run.render(t, "gateway/ci/nginx-values.yaml", "test: {enabled: true}")
+		labels, ok := of(t, all, "Pod", 1)[0].at("metadata", "labels").(map[string]any)
+		require.True(t, ok)
+		policy, err := json.Marshal(of(t, all, "NetworkPolicy", 1)[0].at("spec", "ingress"))
+		require.NoError(t, err)
+		want, err := json.Marshal(map[string]any{"podSelector": map[string]any{"matchLabels": map[string]any{
+			"app.kubernetes.io/name": labels["app.kubernetes.io/name"], "app.kubernetes.io/instance": labels["app.kubernetes.io/instance"],
+			"app.kubernetes.io/component": labels["app.kubernetes.io/component"],
+		}}})
+		require.NoError(t, err)
+		require.Contains(t, string(policy), string(want))
+	})
+}
+
 // wrong are values of every kind that cannot work; the message has to name the value.
 var wrong = map[string]string{
 	"replicaCount: 0":     "replicaCount",
@@ -244,6 +261,7 @@ var wrong = map[string]string{
 	"maxConnections: 2000000":                                                    "maxConnections",
 	"config: {lower: x}":                                                         "lower",
 	"config: {ADMIN_API_KEY: x}":                                                 "config.ADMIN_API_KEY",
+	"config: {OTEL_EXPORTER_OTLP_HEADERS: 'key=x'}":                              "config.OTEL_EXPORTER_OTLP_HEADERS",
 	"config: {REDIS_PREFIX: '{x}'}":                                              "config.REDIS_PREFIX",
 	"redis: {url: 'rediss://redis:6380/0'}":                                      "networkPolicy.redisPorts",
 	"redis: {mode: sentinel, url: '', addrs: ['a:26379'], masterName: m}":        "networkPolicy.redisPorts",

@@ -29,7 +29,13 @@ type collector struct {
 var _ otlptrace.Client = (*collector)(nil)
 
 func newCollector(url string, header map[string]string) *collector {
-	c := &collector{url: url, header: http.Header{}, client: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}} //nolint:forcetypeassert // the standard library's
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's
+	c := &collector{url: url, header: http.Header{}, client: &http.Client{
+		Transport: transport,
+		// A redirect would take the headers, keys among them, to another host, and mostly make a GET of the POST,
+		// whose 200 says nothing of spans.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 	for name, value := range header {
 		c.header.Set(name, value)
 	}

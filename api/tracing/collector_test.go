@@ -58,6 +58,20 @@ func TestACollectorThatIsBusyIsAskedAgain(t *testing.T) {
 	}
 }
 
+func TestARedirectIsNotFollowed(t *testing.T) {
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect} {
+		var asked atomic.Int32
+		elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+		defer elsewhere.Close()
+		sink := httptest.NewServer(http.RedirectHandler(elsewhere.URL, status))
+		defer sink.Close()
+		c := newCollector(sink.URL, map[string]string{"api-key": "a key"})
+		defer c.client.CloseIdleConnections()
+		require.ErrorIs(t, c.UploadTraces(t.Context(), someSpans), ErrCollector, status)
+		require.Zero(t, asked.Load(), status)
+	}
+}
+
 func TestACollectorIsWaitedForAsLongAsItMay(t *testing.T) {
 	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "3600")

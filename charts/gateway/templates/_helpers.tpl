@@ -239,7 +239,7 @@ seccompProfile:
   {{- $_ := set $ports $key $name -}}
 {{- end -}}
 {{- range $name := keys .Values.config | sortAlpha -}}
-  {{- if has $name (list "JWT_SECRET_KEY" "CLUSTER_SECRET" "ADMIN_API_KEY" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "REDIS_URL") -}}{{- fail (printf "config.%s: is a secret, and config is not; name a Secret that holds it" $name) -}}{{- end -}}
+  {{- if has $name (list "JWT_SECRET_KEY" "CLUSTER_SECRET" "ADMIN_API_KEY" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "REDIS_URL" "OTEL_EXPORTER_OTLP_HEADERS") -}}{{- fail (printf "config.%s: is a secret, and config is not; name a Secret that holds it, in extraEnv if no value is for it" $name) -}}{{- end -}}
   {{- if has $name (list "PORT" "METRICS_PORT" "DRAIN_WINDOW" "SHUTDOWN_TIMEOUT" "NODE_NAME" "CLUSTER_SEEDS" "CLUSTER_BIND" "CLUSTER_ADVERTISE" "ENVIRONMENT" "LOG_LEVEL" "CORS_ORIGINS" "TRUSTED_PROXIES" "WS_MAX_CONNECTIONS" "REDIS_MODE" "REDIS_ADDRS" "REDIS_MASTER_NAME" "REDIS_USERNAME" "REDIS_SENTINEL_USERNAME" "REDIS_TLS" "REDIS_TLS_SERVER_NAME" "REDIS_CA_PATH" "REDIS_CERT_PATH" "REDIS_KEY_PATH" "REDIS_DB" "REDIS_PREFIX" "JWT_ALGORITHM" "JWT_ISSUER" "JWT_AUDIENCE" "JWT_PUBLIC_KEY_PATH" "JWT_JWKS_URL") -}}{{- fail (printf "config.%s: the chart sets it by a value of its own; see values.yaml" $name) -}}{{- end -}}
 {{- end -}}
 {{- end -}}

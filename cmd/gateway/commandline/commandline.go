@@ -32,7 +32,8 @@ var ErrHelp = errors.New("help is asked for")
 // Command is a program or one of its commands. It is for one goroutine.
 type Command struct {
 	Name, About string
-	// Target points to the struct that Parse fills. If it has a method Help() string, that is shown below the flags.
+	// Target points to the struct that Parse fills. If it has a method Help() string, that is shown below the flags; an empty
+	// line begins a paragraph.
 	Target any
 	// Commands are empty for a command that can be run. Hidden flags are among the Flags, the parents' are not.
 	Commands         []*Command

@@ -120,6 +120,18 @@ func TestHelp(t *testing.T) {
 	require.Contains(t, help("group pick --help"), "--url=STRING")
 }
 
+type talkative struct{}
+
+func (*talkative) Help() string { return "One\nparagraph.\n\nAnother." }
+
+func TestHelpHasParagraphs(t *testing.T) {
+	root, err := New("prog", "", &talkative{})
+	require.NoError(t, err)
+	var b strings.Builder
+	require.NoError(t, root.WriteHelp(&b))
+	require.Contains(t, b.String(), "\nOne paragraph.\n\nAnother.\n")
+}
+
 func TestTagsThatAreMistakes(t *testing.T) {
 	_, err := New("prog", "", &struct{ N int8 }{})
 	require.ErrorContains(t, err, "n: no flag can be a *int8")

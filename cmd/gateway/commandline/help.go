@@ -43,7 +43,9 @@ func (c *Command) WriteHelp(w io.Writer) error {
 		return row{"  " + strings.TrimPrefix(leaf.Path(), c.Path()+" "), leaf.About}
 	}))
 	if more, ok := c.Target.(interface{ Help() string }); ok {
-		b.WriteString("\n" + wrapped(more.Help(), 0) + "\n")
+		for paragraph := range strings.SplitSeq(more.Help(), "\n\n") {
+			b.WriteString("\n" + wrapped(paragraph, 0) + "\n")
+		}
 	}
 	if len(c.Commands) > 0 {
 		fmt.Fprintf(&b, "\nRun \"%s <command> --help\" for more information on a command.\n", c.Path())

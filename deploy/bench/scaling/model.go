@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// What one of each costs. Times are in µs of a core, sizes in bytes. deploy/SCALING.md says where each was measured.
+// What one of each costs. Times are in µs of a core, sizes in bytes. deploy/SCALING.md says where each was measured,
+// and which are assumed.
 const (
 	dataBytes  = 450 // an entry's data: an event of 350 bytes with its rooms and options
 	entryBytes = 600 // an entry on its way to a node, with the other fields and the protocol

@@ -103,6 +103,14 @@ func TestTheChartsThresholds(t *testing.T) {
 	require.InDelta(t, 100*nodeCPUMost, values.Autoscaling.TargetCPU, 1e-9)
 }
 
+// The page's sentence of the window that LOG_MAX_ENTRIES leaves.
+func TestTheLogsWindow(t *testing.T) {
+	require.Equal(t, 4166, logMost/(logSeconds/2))
+	require.InDelta(t, 60, logMost/load{Users: 5_000_000, Events: eventsPerUserHour}.entries(), 1)
+	require.InDelta(t, 20, logMost/carries(10), 1)
+	require.InDelta(t, 2, 50_000*redisPerConnect/1e6, 0.01)
+}
+
 func TestNodesFor(t *testing.T) {
 	require.Equal(t, 2, nodesFor(7_000, 7_000))
 	require.Equal(t, 3, nodesFor(7_001, 7_000))
