@@ -81,7 +81,9 @@ async function received({ what, program, kind }, from, to) {
 }
 
 test('clients in Go and Python: connect, order, acks, a restarted node, refusals', { timeout: 120_000 }, async () => {
-  await withCluster({ nodes: 1, proxy: false, env: { DRAIN_WINDOW: '200ms' } }, async (cluster) => {
+  // The client in Go sends nothing while a poll waits, which is no longer than an interval.
+  const env = { DRAIN_WINDOW: '200ms', PING_INTERVAL: '1s', PING_TIMEOUT: '10s' };
+  await withCluster({ nodes: 1, proxy: false, env }, async (cluster) => {
     const [node] = cluster.nodes;
     const programs = Object.entries(kinds(await buildGo(cluster))).map(([what, kind], i) => {
       const user = `C-${i}`;
