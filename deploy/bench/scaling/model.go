@@ -20,14 +20,14 @@ const (
 	perConnect     = 294.0
 	perIdleSecond  = 1.5 // a socket's heartbeats, a second
 
-	redisPerRead      = 20.0 // one node's read, however many entries
-	redisPerEntry     = 1.05 // an entry sent to one node
-	redisPerCommit    = 17.0 // an event written to its stream, taken from there and put into the log
-	redisPerConnect   = 40.0 // four commands
-	redisPerNode      = 500. // a node at rest, a second: 65 commands
-	redisUserBytes    = 700  // session, presence
-	redisSeenBytes    = 220  // an event_id that is remembered
-	logSeconds        = 240  // twice the recovery window
+	redisPerRead      = 20.0   // one node's read, however many entries
+	redisPerEntry     = 1.05   // an entry sent to one node
+	redisPerCommit    = 17.0   // an event written to its stream, taken from there and put into the log
+	redisPerConnect   = 40.0   // four commands
+	redisPerNode      = 1600.0 // a node at rest, a second
+	redisUserBytes    = 700    // session, presence
+	redisSeenBytes    = 220    // an event_id that is remembered
+	logSeconds        = 240    // twice the recovery window
 	seenSeconds       = 600
 	logMost           = 500_000
 	readsMost         = 50 // a node's reads a second once Redis has no time for more: each then takes more

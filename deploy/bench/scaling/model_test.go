@@ -37,7 +37,7 @@ func TestThePageHasTheModelsTables(t *testing.T) {
 func TestNeed(t *testing.T) {
 	n := load{Users: 36_000, Nodes: 10, Events: 100}.need() // 1,000 entries a second
 	require.InDelta(t, 6e6, n.RedisOut, 1)
-	require.InDelta(t, 10*(50*20+1000*1.05)/1e6+(1000*17+20*40+10*500)/1e6, n.RedisCPU, 1e-9)
+	require.InDelta(t, 10*(50*20+1000*1.05)/1e6+(1000*17+20*40+10*1600)/1e6, n.RedisCPU, 1e-9)
 	require.InDelta(t, 0.0065, n.Reading, 1e-9)
 	require.InDelta(t, 34e6+64<<20+3600*17_500, n.NodeMemory, 1)
 	require.Equal(t, "none", n.first())
@@ -76,7 +76,7 @@ func TestCarries(t *testing.T) {
 
 func TestReadingSingly(t *testing.T) {
 	few := load{Users: 36_000, Nodes: 10, Events: 10} // 100 entries a second, 20 connects
-	require.InDelta(t, 10*100*21.05/1e6+(100*17+20*40+10*500)/1e6, few.eager(), 1e-9)
+	require.InDelta(t, 10*100*21.05/1e6+(100*17+20*40+10*1600)/1e6, few.eager(), 1e-9)
 	for _, events := range []float64{1, 10, 100} {
 		l := load{Users: 36_000, Nodes: 10, Events: events}
 		require.GreaterOrEqual(t, l.eager(), l.need().RedisCPU)
