@@ -62,7 +62,7 @@ var variables = []variable{
 	{Name: "SUBSCRIBE_POLICY", Example: "admin=any,advisor=any,client=granted", Doc: "Which solicitudes' rooms a role may enter: `any`, `granted` or `none`."},
 
 	{Name: "NODE_NAME", Group: "Cluster", Example: "gateway-0", Derived: "host name", Doc: "This node's name; no other node may have it."},
-	{Name: "ADVERTISE_ADDR", Example: "10.0.0.7:8003", Derived: "host of `CLUSTER_ADVERTISE` or first address of the machine, `PORT`", Doc: "Where others reach this node's HTTP port, as `host:port`."},
+	{Name: "ADVERTISE_ADDR", Example: "10.0.0.7:8003", Derived: "host of `CLUSTER_ADVERTISE` or first address of the machine, `PORT`", Doc: "Where others reach this node's HTTP port, as `host:port`: this node itself, not a balancer, since requests of its sessions are passed on to it, over plain HTTP."},
 	{Name: "CLUSTER_BIND", Example: "0.0.0.0:7946", Derived: "`0.0.0.0:7946` with seeds, else no gossip", Doc: "Address and port for gossip, TCP and UDP."},
 	{Name: "CLUSTER_ADVERTISE", Example: "10.0.0.7:7946", Derived: "as bound", Doc: "Where others reach it, as `host` or `host:port`, if that differs."},
 	{Name: "CLUSTER_SEEDS", Example: "gateway-headless:7946", Derived: "none", Doc: "Nodes to join, as `host` or `host:port`, comma-separated. Names are resolved again and again."},
