@@ -3,7 +3,7 @@
 // entries of the event stream.
 //
 // It owns the lease by which one node at a time listens, and the reading of those messages. It never delivers anything to
-// a client, never takes more than plain data out of a pickle, and never appends anything twice: a message is lost rather
+// a client, never takes more than plain data out of a pickle, and never sends an append again: a message is lost rather
 // than repeated, as is usual with pub/sub. Who can publish on the channels can send any event to any room.
 package ingress
 

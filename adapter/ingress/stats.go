@@ -30,7 +30,7 @@ const (
 	Reserved                   // the event's name has a meaning of its own
 	Namespace                  // for a namespace that is not served
 	Unsupported                // asks for what there is not
-	Pickle                     // is a program
+	Pickle                     // a pickle of more than plain data
 	TooLarge                   // over Config.MaxMessage
 	Overflow                   // the queue was full
 	Superseded                 // the lease had ended, or the node was stopping

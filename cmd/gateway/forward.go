@@ -94,7 +94,7 @@ func incarnation(identity string) int64 {
 
 // forwardMetrics are of requests that reach another node than their session's.
 var forwardMetrics = []row{
-	metrics.CountBy("teloo_forwarded_requests_total", "outcome", "Requests of other nodes' sessions, by what became of them: `answered` by the other node, `unknown` to be any live node's, the node `unreachable` or its answer `broken` off, `abandoned` by the client, or the node too `busy` with others", func(f *figures) map[string]uint64 { return f.forwardStats.Forwarded }, forward.Outcomes()...),
+	metrics.CountBy("teloo_forwarded_requests_total", "outcome", "Requests of other nodes' sessions, by what became of them: `answered` by the other node, `unknown` to be any live node's, the node `unreachable` or its answer `broken` off, `abandoned` by the client, the node too `busy` with others, or `stopped`", func(f *figures) map[string]uint64 { return f.forwardStats.Forwarded }, forward.Outcomes()...),
 	metrics.CountBy("teloo_forwarded_received_total", "verdict", "Requests that say that another node has passed them on: `accepted`, or `stale` or `forged` and not believed", func(f *figures) map[string]uint64 { return f.forwardStats.Received }, forward.Verdicts()...),
 	{
 		Name: "teloo_forwarding", Kind: metrics.Gauge, Labels: []string{"kind"}, Help: "Requests and WebSockets that go through this node to others",

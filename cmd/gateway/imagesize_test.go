@@ -16,9 +16,6 @@ const maxBinary = 24_700_000
 
 // One call of reflect's MethodByName by a name that is not constant makes the linker keep every method: some 12 MB.
 func TestTheImagesBinaryIsSmall(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it builds the program")
-	}
 	dockerfile, err := os.ReadFile("../../deploy/Dockerfile")
 	require.NoError(t, err)
 	flags := regexp.MustCompile(`-tags \S+`).FindAllString(string(dockerfile), -1)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -78,7 +79,7 @@ func startObserved(t *testing.T) string {
 		for _, d := range []interface{ Observe(took time.Duration) }{o.latency.delay, o.latency.wait, o.latency.commit, o.latency.delivery, o.latency.write} {
 			d.Observe(3 * time.Millisecond)
 		}
-		if err := client.Get(r.Context(), "x").Err(); err != nil && err != redis.Nil { //nolint:errorlint // never wrapped
+		if err := client.Get(r.Context(), "x").Err(); err != nil && !errors.Is(err, redis.Nil) {
 			t.Error(err)
 		}
 		answer.ServeHTTP(w, r)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,7 @@ const reasonInvalidSchema = "invalid_schema"
 // warnEvery is how often at most the log tells of an event that does not keep its schema.
 const warnEvery = 10 * time.Second
 
-// eventKinds are what events' names begin with.
+// eventKinds are what stands before the first _ of events' names.
 var eventKinds = [...]string{"solicitud", "oferta", "evaluacion", "notificacion"}
 
 // Outcomes of validation, as the metric names them.
@@ -90,11 +91,9 @@ func (v *validation) check(ev streams.Event) error {
 }
 
 func (v *validation) count(event string, outcome int) {
-	for i, kind := range eventKinds {
-		if strings.HasPrefix(event, kind) {
-			v.counts[i][outcome].Add(1)
-			return
-		}
+	kind, _, _ := strings.Cut(event, "_")
+	if i := slices.Index(eventKinds[:], kind); i >= 0 {
+		v.counts[i][outcome].Add(1)
 	}
 }
 

@@ -371,6 +371,22 @@ func TestClientThatLeavesEndsItsPoll(t *testing.T) {
 	require.Eventually(t, func() bool { return s.ReadyState() == "closed" && a.forward.Stats().Forwarded["abandoned"] == 1 }, patience, time.Millisecond)
 }
 
+func TestStoppingEndsThePollsThatGoThrough(t *testing.T) {
+	a, b := two(t, change{})
+	sid, s := b.open()
+	answered := make(chan int)
+	go func() {
+		status, _, _ := a.ask(http.MethodGet, a.url(sid), "", nil)
+		answered <- status
+	}()
+	<-b.seen
+	a.forward.cancel() // as Run does
+	require.Equal(t, http.StatusBadRequest, <-answered)
+	require.EqualValues(t, 1, a.forward.Stats().Forwarded["stopped"])
+	require.Zero(t, a.forward.Stats().Forwarded["broken"])
+	require.Eventually(t, func() bool { return s.ReadyState() == "closed" }, patience, time.Millisecond)
+}
+
 func TestOffPassesNothingOn(t *testing.T) {
 	c := newCluster()
 	a, b := c.start(t, "a", change{forward: func(c *Config) { c.Off = true }}), c.start(t, "b", change{})

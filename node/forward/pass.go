@@ -149,7 +149,10 @@ func (p *passage) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 		return
 	}
 	what, dial := broken, (*net.OpError)(nil)
-	if errors.As(err, &dial) && dial.Op == "dial" {
+	switch {
+	case f.ctx.Err() != nil:
+		what = stopped
+	case errors.As(err, &dial) && dial.Op == "dial":
 		what = unreachable
 	}
 	f.note(what)

@@ -12,10 +12,11 @@ const (
 	broken              // it did not answer
 	abandoned           // the client left before there was an answer
 	busy                // as many as may be were under way
+	stopped             // this node stopped before there was an answer
 	outcomes            // how many there are
 )
 
-var outcomeNames = [outcomes]string{"answered", "unknown", "unreachable", "broken", "abandoned", "busy"}
+var outcomeNames = [outcomes]string{"answered", "unknown", "unreachable", "broken", "abandoned", "busy", "stopped"}
 
 // Outcomes lists what Stats.Forwarded counts by.
 func Outcomes() []string { return outcomeNames[:] }
