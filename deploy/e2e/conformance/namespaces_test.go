@@ -131,11 +131,20 @@ func TestTheServerEndsANamespace(t *testing.T) {
 	for name, nsp := range map[string]string{"the main one": "/", "a custom one": customNamespace} {
 		t.Run(name, func(t *testing.T) {
 			overEach(t, s.on(t), func(c *talker) {
+				tag := c.tag(0)
 				for _, each := range all {
-					c.connect(each, "")
+					auth := ""
+					if each == nsp {
+						auth = `{"tag":"` + tag + `"}`
+					}
+					c.connect(each, auth)
 				}
 				c.say("2" + to(nsp) + `["leave"]`)
 				c.expect('1', nsp, "", "")
+				// A client may hear of it before the server is done, where these are not one thread.
+				c.eventually("it is done", func() bool {
+					return slices.Equal(c.socket(tag).Disconnects, []string{"server namespace disconnect"})
+				})
 				for _, each := range all {
 					if each != nsp {
 						c.alive(each)
