@@ -1,4 +1,5 @@
-// A Node server with the official adapter is a member of the cluster like any other.
+// A Node server with the official adapter is a member of the gateway's cluster like any other; matrix.test.mjs has it
+// feature by feature.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -8,6 +9,7 @@ import { createAdapter } from '@socket.io/redis-streams-adapter';
 import { Server } from 'socket.io';
 import { assertReceived, connectAll } from './lib/clients.mjs';
 import { withCluster } from './lib/cluster.mjs';
+import { ADAPTER } from './lib/members.mjs';
 import { expectedFor, seenAs } from './lib/routing.mjs';
 import { addAll, connectRedis, entryOf } from './lib/stream.mjs';
 import { stays, timed, until } from './lib/wait.mjs';
@@ -17,9 +19,7 @@ async function nodeServer(cluster) {
   const redis = await connectRedis(cluster.redisPort);
   const http = createServer();
   const io = new Server(http, {
-    adapter: createAdapter(redis, {
-      streamName: '{teloo}:log', channelPrefix: '{teloo}', sessionKeyPrefix: '{teloo}:session:', maxLen: 500_000,
-    }),
+    adapter: createAdapter(redis, ADAPTER),
   });
   io.on('connection', (socket) => {
     const { user, role } = socket.handshake.auth;
