@@ -15,9 +15,11 @@ import (
 
 // eventSchema is what tests look at of an event's schema.
 type eventSchema struct {
-	Properties map[string]struct{ Description string }
-	Required   []string
-	Examples   []map[string]any
+	Properties map[string]struct {
+		Description string `json:"description"`
+	} `json:"properties"`
+	Required []string         `json:"required"`
+	Examples []map[string]any `json:"examples"`
 }
 
 // eachSchema calls do for each schema of the Core API's events, a kind's with a name that has none of its own.

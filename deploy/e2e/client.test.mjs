@@ -106,7 +106,9 @@ describe('the client package', { concurrency: 3 }, () => {
           return n === 1 ? endingIn(4, 'u3') : token('u3', 'client', claims);
         },
       });
-      const pages = [once, often, late];
+      // One whose role the new token changes.
+      const moved = open({ getToken: (reason) => (reason === 'connect' ? endingIn(4, 'u4') : token('u4', 'advisor', claims)) });
+      const pages = [once, often, late, moved];
       await Promise.all(pages.map((page) => page.connected()));
       for (const answer of await Promise.all(pages.map((page) => page.client.subscribe('s1')))) {
         assert.deepEqual(answer, { ok: true, room: 'solicitud_s1' });
@@ -127,6 +129,9 @@ describe('the client package', { concurrency: 3 }, () => {
         assert.deepEqual(page.disconnects, []);
         assert.deepEqual(page.states.map((s) => s.status), ['connecting', 'connected']);
       }
+      assert.deepEqual(moved.states.map((s) => s.greeting?.role ?? s.status), ['connecting', 'client', 'advisor']);
+      assert.ok(moved.client.state.greeting.rooms.includes('advisor'), String(moved.client.state.greeting.rooms));
+      assert.deepEqual(moved.disconnects, []);
       assert.deepEqual(once.reasons, ['connect', 'expiring']);
       assert.ok(often.count('expiring') >= 3 && often.count('expiring') <= 12, `renewed about once a second: ${often.count('expiring')}`);
       assert.deepEqual(late.disconnects, ['transport close']);

@@ -1,7 +1,7 @@
 import { io } from 'socket.io-client';
 import { Backoff, Timers } from './backoff.js';
 import { call } from './callback.js';
-import type { Connected, Id, RefreshDone, SubscriptionAnswer, TokenExpiring } from './events.js';
+import type { Connected, ErrorCode, Id, RefreshDone, SubscriptionAnswer, TokenExpiring } from './events.js';
 import { judge } from './refusal.js';
 import { Tokens } from './tokens.js';
 import type {
@@ -23,6 +23,9 @@ const STABLE = 10_000;
 
 /** Renewals of a token are about as far apart at least, in milliseconds. */
 const RECENT = 30_000;
+
+/** What the gateway says where the same request may succeed a little later. */
+const PASSING: readonly ErrorCode[] = ['unavailable', 'rate_limited'];
 
 /** Milliseconds over which onResync is spread, if the page says nothing. */
 const RESYNC_SPREAD = 2000;
@@ -239,23 +242,35 @@ export class Client implements RealtimeClient {
       const recent = Date.now() - this.renewedAt < RECENT;
       this.expiring = undefined;
       if (recent) await this.timers.sleep(Math.min(Math.max(left / 2, 1000), RECENT));
-      const waits = new Backoff(this.min, 10_000);
-      while (era === this.era && !(await this.renewOnce(era))) await this.timers.sleep(waits.next());
+      await this.renewOnce(era);
     }
     if (this.renewing === era) this.renewing = -1;
   }
 
-  private async renewOnce(era: number): Promise<boolean> {
-    const token = await this.tokens.get('expiring');
-    if (token === undefined || era !== this.era) return false;
+  private async renewOnce(era: number): Promise<void> {
+    const waits = new Backoff(this.min, 10_000);
+    let token: string | undefined;
+    while (era === this.era) {
+      token ??= await this.tokens.get('expiring');
+      if (token !== undefined && era === this.era) {
+        const fault = await this.offer(token, era);
+        if (fault === undefined) return;
+        if (!PASSING.includes(fault)) token = undefined; // another is needed
+      }
+      await this.timers.sleep(waits.next());
+    }
+  }
+
+  /** Offers a token to the gateway; returns what was wrong, or undefined. */
+  private async offer(token: string, era: number): Promise<ErrorCode | undefined> {
     try {
       const answer = await this.socket.timeout(this.waits.answer).emitWithAck('refresh_token', { token });
-      if (era !== this.era) return false;
-      if (answer.ok) this.renewed(answer);
-      else this.tell(new Error(`refresh_token: ${answer.error.code}`));
-      return answer.ok;
+      if (answer.ok && era === this.era) this.renewed(answer);
+      if (answer.ok) return undefined;
+      this.tell(new Error(`refresh_token: ${answer.error.code}`));
+      return answer.error.code;
     } catch {
-      return false; // no answer, or the connection was lost
+      return 'unavailable'; // no answer, or the connection was lost
     }
   }
 
@@ -294,7 +309,7 @@ export class Client implements RealtimeClient {
       await this.connected();
       try {
         const answer = await this.socket.timeout(this.waits.answer).emitWithAck(event, { solicitud_id: solicitud });
-        if (answer.ok || !['unavailable', 'rate_limited'].includes(answer.error.code)) return answer;
+        if (answer.ok || !PASSING.includes(answer.error.code)) return answer;
       } catch {
         // no answer, or the connection was lost
       }

@@ -240,6 +240,18 @@ describe('the client', { timeout: 60_000 }, () => {
     assert.deepEqual(roles, [['client', ['client']], ['advisor', ['advisor']]]);
   });
 
+  test('a renewal that could not be done is repeated with the same token, one that was refused with another', async () => {
+    const reasons = [];
+    const { is } = open({ getToken: (reason) => `${reason} ${reasons.push(reason)}`, onError: () => {} });
+    await is('connected');
+    const codes = ['unavailable', 'rate_limited', 'token_invalid'];
+    const usual = gateway.answer;
+    gateway.answer = (name, data) => (codes.length ? { ok: false, error: { code: codes.shift(), message: '' } } : usual(name, data));
+    gateway.last.emit('token_expiring', { expires_at: Date.now() + 60_000 });
+    await until('renewed', () => gateway.asked.length === 4);
+    assert.deepEqual(gateway.asked.map(([, { token }]) => token), ['expiring 2', 'expiring 2', 'expiring 2', 'expiring 3']);
+  });
+
   test('a token that was refused is asked for as such; one that was revoked ends the client', async () => {
     const codes = ['token_expired', 'token_invalid', 'token_revoked'];
     gateway.refuse = () => codes.shift();
