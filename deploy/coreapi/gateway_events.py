@@ -117,7 +117,8 @@ class GatewayEvents:
         occurred_at = occurred_at or datetime.now(timezone.utc)
         if occurred_at.tzinfo is None:  # the gateway would ignore it
             raise Refused("occurred_at has no time zone")
-        fields = {"event": event, "data": text, "event_id": event_id, "occurred_at": occurred_at.isoformat()}
+        moment = occurred_at.astimezone(timezone.utc).isoformat()  # RFC 3339 knows no offset with seconds
+        fields = {"event": event, "data": text, "event_id": event_id, "occurred_at": moment}
         if rooms is not None:
             rooms = [rooms] if isinstance(rooms, str) else list(rooms)  # a string is a list of its letters
             if not rooms or not all(isinstance(room, str) and room for room in rooms):

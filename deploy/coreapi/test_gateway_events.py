@@ -2,6 +2,7 @@
 
 import decimal
 import unittest
+from datetime import datetime, timedelta, timezone
 from unittest import mock
 
 from gateway_events import GatewayEvents, Refused
@@ -36,6 +37,11 @@ class TestRefused(unittest.TestCase):
         for event in ("pedido_created", "oferta_", "oferta_Submitted", "oferta_x\n", "", None, 7):
             with self.assertRaises(Refused, msg=repr(event)):
                 self.gateway.publish(event, {"solicitud_id": "S"})
+
+    def test_a_time_of_a_zone_with_seconds_is_written_as_one_that_the_gateway_reads(self):
+        lmt = timezone(timedelta(hours=-4, minutes=-56, seconds=-16))  # Bogotá's before 1914, which pytz gives to the careless
+        self.gateway.publish("oferta_submitted", {"solicitud_id": "S"}, occurred_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=lmt))
+        self.assertEqual(self.client.xadd.call_args.args[1]["occurred_at"], "2026-01-02T08:00:21+00:00")
 
 
 if __name__ == "__main__":

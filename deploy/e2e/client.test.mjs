@@ -244,21 +244,52 @@ describe('the client package', { concurrency: 3 }, () => {
   });
 });
 
+/** Shows a build of the example in a browser; `body` gets its tab, what went wrong in it, and how many tokens it asked for. */
+async function withExample(node, build, body) {
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
+  try {
+    const tab = await browser.newPage();
+    const problems = [];
+    let tokens = 0;
+    tab.on('pageerror', (err) => problems.push(String(err)));
+    await tab.route(`${node.url}/example/**`, (route) => {
+      const file = new URL(route.request().url()).pathname.replace('/example/', '') || 'index.html';
+      return route.fulfill({ path: fileURLToPath(new URL(build + file, page)) });
+    });
+    await tab.route(`${node.url}/demo/token`, (route) => {
+      tokens += 1;
+      return route.fulfill({ json: { token: token('example', 'admin') } });
+    });
+    await tab.goto(`${node.url}/example/`);
+    await tab.getByRole('status').filter({ hasText: `connected to ${node.name} as admin` }).waitFor();
+    await body(tab, problems, () => tokens);
+  } finally {
+    await browser.close();
+  }
+}
+
+test('a page that React mounts twice, as StrictMode does in development, has one connection and asked for one token', { timeout: 60_000 }, async () => {
+  const ADMIN_API_KEY = 'a-key-of-the-tests-0123456789abcdef';
+  await withCluster({ nodes: 1, env: { ADMIN_API_KEY } }, async (cluster) => {
+    const [node] = cluster.nodes;
+    await withExample(node, 'development/', async (tab, problems, tokens) => {
+      await write(cluster, [oferta(1)]);
+      const row = tab.locator('[data-event="oferta_submitted"]');
+      await row.waitFor();
+      assert.equal(await row.textContent(), 'oferta_submitted1{"n":1,"solicitud_id":"s1","advisor_id":"someone","price":1}');
+      assert.deepEqual(problems, []);
+      assert.equal(tokens(), 1);
+      const metrics = await fetch(`${node.url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_API_KEY}` } });
+      const opened = /^teloo_sessions_opened_total (\d+)$/m.exec(await metrics.text());
+      assert.equal(opened?.[1], '1');
+    });
+  });
+});
+
 test('the React example lists events by name, and says when some were missed', { timeout: 60_000 }, async () => {
   await withCluster({ nodes: 1, env: { RECOVERY_WINDOW: '2s' } }, async (cluster) => {
     const [node] = cluster.nodes;
-    const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
-    try {
-      const tab = await browser.newPage();
-      const problems = [];
-      tab.on('pageerror', (err) => problems.push(String(err)));
-      await tab.route(`${node.url}/example/**`, (route) => {
-        const file = new URL(route.request().url()).pathname.replace('/example/', '') || 'index.html';
-        return route.fulfill({ path: fileURLToPath(new URL(file, page)) });
-      });
-      await tab.route(`${node.url}/demo/token`, (route) => route.fulfill({ json: { token: token('example', 'admin') } }));
-      await tab.goto(`${node.url}/example/`);
-      await tab.getByRole('status').filter({ hasText: `connected to ${node.name} as admin` }).waitFor();
+    await withExample(node, '', async (tab, problems) => {
       await tab.getByRole('textbox').fill('s1');
       await tab.getByRole('button', { name: 'Subscribe' }).click();
       await tab.getByText('in solicitud_s1').waitFor();
@@ -272,8 +303,6 @@ test('the React example lists events by name, and says when some were missed', {
       await tab.getByRole('button', { name: 'Load again' }).click();
       await tab.getByRole('alert').waitFor({ state: 'detached' });
       assert.deepEqual(problems, []);
-    } finally {
-      await browser.close();
-    }
+    });
   });
 });
