@@ -20,6 +20,10 @@ const REPORT = new URL('../INTEROP.md', import.meta.url);
 const features = [...broadcasts, ...acks, ...sockets, ...servers, ...recovery];
 const directions = [['Go', 'Node'], ['Node', 'Go'], ['Go', 'Go'], ['Node', 'Node'], ['emitter', 'Go'], ['emitter', 'Node']];
 
+// Node's servers have the rights that the page names for them, and no others.
+const [, ...acl] = /^ {4}user (node-server .*)$/m.exec(readFileSync(new URL('../redis/README.md', import.meta.url), 'utf8'))[1].match(/\S+/g);
+const user = { username: 'node-server', password: acl.find((word) => word.startsWith('>')).slice(1) };
+
 const cluster = new Cluster({ nodes: 2, proxy: false });
 const started = [];
 let listeners;
@@ -28,7 +32,7 @@ let context;
 async function member(kind, name) {
   const one = kind === 'Go'
     ? new GoMember(name, cluster.processes, ['-redis', `127.0.0.1:${cluster.redisPort}`])
-    : new NodeMember(name, await connectRedis(cluster.redisPort));
+    : new NodeMember(name, await connectRedis(cluster.redisPort, user));
   started.push(one);
   return one.start();
 }
@@ -43,6 +47,7 @@ const acquainted = (members) => until('all servers know each other', async () =>
 
 before(async () => {
   await cluster.start();
+  await cluster.redis.sendCommand(['ACL', 'SETUSER', user.username, ...acl]);
   const members = await Promise.all([member('Go', 'go-1'), member('Go', 'go-2'), member('Node', 'node-1'), member('Node', 'node-2')]);
   listeners = await Promise.all(members.map((m) => new Listener(m, m.name, { rooms: ['everybody'] }).connect()));
   context = {
@@ -89,7 +94,7 @@ for (const feature of features) {
   }
 }
 
-test('the nodes asked for nothing that their user may not do', () => cluster.checkRights());
+test('the nodes, and Node\'s servers, asked for nothing that their user may not do', () => cluster.checkRights([user.username]));
 
 test('INTEROP.md says what was tested', () => {
   const text = table(features, directions, (feature, from, to) => applies(feature, from) && passed.has(`${feature.name} ${from} ${to}`));
