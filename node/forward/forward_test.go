@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -104,8 +105,19 @@ func TestLoopsEndAtOnce(t *testing.T) {
 			status, _, body := a.ask(http.MethodGet, a.url(sid), "", nil)
 			require.Equal(t, http.StatusBadRequest, status)
 			require.JSONEq(t, refused, body)
+			require.Empty(t, b.seen, "it has not proved to be the session's node")
+			require.EqualValues(t, 1, a.forward.Stats().Forwarded["foreign"])
+			// What bears a mark is not passed on whoever it is for.
+			r := httptest.NewRequest(http.MethodGet, b.url(sid), nil)
+			r.RequestURI = r.URL.RequestURI()
+			mark := a.forward.marker.mark(r.Method, r.RequestURI, r.RemoteAddr, time.Now())
+			status, _, body = b.ask(http.MethodGet, b.url(sid), "", http.Header{Header: {mark}})
+			require.Equal(t, http.StatusBadRequest, status)
+			require.JSONEq(t, refused, body)
 			require.Len(t, b.seen, 1)
-			require.Zero(t, b.forward.Stats().Forwarded["answered"])
+			for what, n := range b.forward.Stats().Forwarded {
+				require.Zero(t, n, what)
+			}
 		})
 	}
 }
@@ -163,7 +175,12 @@ func TestAPollIsNeverRepeated(t *testing.T) {
 			}
 			from := bufio.NewReader(conn)
 			for i := range 2 {
-				if _, err := http.ReadRequest(from); err != nil {
+				r, err := http.ReadRequest(from)
+				if err == nil && r.Header.Get(AskHeader) != "" {
+					b.proves(conn, r)
+					r, err = http.ReadRequest(from)
+				}
+				if err != nil {
 					break
 				}
 				asked.Add(1)
@@ -193,8 +210,7 @@ func TestSlowOwner(t *testing.T) {
 	a := c.start(t, "a", change{forward: func(c *Config) { c.AnswerTimeout = 50 * time.Millisecond }})
 	b := c.start(t, "b", change{})
 	sid, _ := b.open()
-	s := c.start(t, "slow", change{behind: slow})
-	c.set("b", s.address())
+	c.start(t, "b", change{behind: slow}) // in its place
 	status, _, body := a.ask(http.MethodGet, a.url(sid), "", nil)
 	close(release)
 	require.Equal(t, http.StatusBadRequest, status)
@@ -314,14 +330,13 @@ func TestOwnerThatTakesNoNoteOfTheClientsEnd(t *testing.T) {
 	b := c.start(t, "b", change{})
 	sid, _ := b.open()
 	held := make(chan net.Conn, 1)
-	deaf := c.start(t, "deaf", change{behind: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	c.start(t, "b", change{behind: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err == nil {
 			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 			held <- conn
 		}
 	})})
-	c.set("b", deaf.address())
 	conn, err := net.Dial("tcp", a.address())
 	require.NoError(t, err)
 	_, err = io.WriteString(conn, "GET /?EIO=4&transport=websocket&sid="+sid+" HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
