@@ -36,7 +36,7 @@ func (p *parts) buildForward(_ context.Context, log *slog.Logger) (err error) {
 		took = p.observed.latency.forward.Observe
 	}
 	p.forward, err = forward.New(p.cfg.forwardConfig(), forward.Deps{
-		Next: p.node.Handler(), Sessions: sessionOwners{node: p.node, members: p.gossip.Members}, Took: took, Log: log,
+		Next: p.node.Handler(), Sessions: sessionOwners{node: p.node, members: p.gossip.Members}, Answer: p.node.AnswerPoll, Took: took, Log: log,
 	})
 	return err
 }

@@ -17,6 +17,8 @@ type polling struct {
 	began   bool
 	posting bool // a POST is being handled
 	base64  bool // a client of revision 3 takes binary data as text alone
+	// hurried: the open GET is to be answered though there is nothing to send.
+	hurried bool
 	// waiting is the open GET's signal, nil if there is none.
 	waiting chan struct{}
 	// missed counts heartbeats at which something waited and nobody came for it.
@@ -105,7 +107,7 @@ func (s *Session) beginPoll() (signal chan struct{}, ok bool) {
 func (s *Session) endPoll() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.poll.waiting = nil
+	s.poll.waiting, s.poll.hurried = nil, false
 	return s.ws == nil
 }
 
@@ -129,11 +131,11 @@ func (s *Session) takePolled() (payload []byte, last bool) {
 		}
 	case state == stateClosing:
 		payload, last = s.lone(packetClose), true
-	case s.next != nil && s.probed:
-		payload = s.lone(packetNoop) // so that the client can change its transport
+	case s.next != nil && s.probed, s.poll.hurried:
+		payload = s.lone(packetNoop) // so that the client can change its transport, or asks anew
 	}
 	if payload != nil {
-		s.poll.waiting, s.poll.missed = nil, 0
+		s.poll.waiting, s.poll.missed, s.poll.hurried = nil, 0, false
 	}
 	return payload, last
 }
@@ -182,6 +184,21 @@ func (s *Session) took(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.takenSlowly += n
+}
+
+// AnswerPoll has a session's open GET answered, by a packet that says nothing if nothing waits. For a session that has none
+// it does nothing.
+func (s *Server) AnswerPoll(sid string) {
+	session := s.session(sid)
+	if session == nil {
+		return
+	}
+	session.mu.Lock()
+	defer session.mu.Unlock()
+	if session.poll.waiting != nil {
+		session.poll.hurried = true
+		session.poll.wake()
+	}
 }
 
 // servePost handles what a polling client sends.

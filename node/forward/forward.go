@@ -56,7 +56,7 @@ type Forwarder struct {
 	mu      sync.Mutex
 	ended   bool                            // mu
 	drained bool                            // mu: no more WebSockets
-	polls   int                             // mu
+	polls   map[*passage]struct{}           // mu: requests that are no WebSockets
 	tunnels map[*passage]context.CancelFunc // mu: WebSockets, by what cuts them
 	under   sync.WaitGroup                  // added to under mu
 }
@@ -81,7 +81,7 @@ func New(cfg Config, deps Deps) (*Forwarder, error) {
 	}
 	f := &Forwarder{
 		cfg: cfg, deps: deps, log: deps.Log.With("component", "forward"), marker: m, asker: a, buffers: newBuffers(),
-		tunnels: make(map[*passage]context.CancelFunc),
+		polls: make(map[*passage]struct{}), tunnels: make(map[*passage]context.CancelFunc),
 	}
 	f.transport = f.newTransport()
 	f.ctx, f.cancel = context.WithCancel(context.Background())
@@ -98,36 +98,6 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	f.under.Wait()
 	f.transport.CloseIdleConnections()
 	return nil
-}
-
-// Drain cuts the WebSockets that go through this node, one by one over the time given, so that their clients come back
-// through another as steadily, and takes no more: who would change to one goes on polling. What is not cut when ctx ends is
-// left to Run. A nil Forwarder has none.
-func (f *Forwarder) Drain(ctx context.Context, over time.Duration) {
-	if f == nil {
-		return
-	}
-	f.mu.Lock()
-	f.drained = true
-	cuts := make([]context.CancelFunc, 0, len(f.tunnels))
-	for _, cut := range f.tunnels {
-		cuts = append(cuts, cut)
-	}
-	f.mu.Unlock()
-	if len(cuts) == 0 {
-		return
-	}
-	f.log.Info("cutting the WebSockets that go through this node to others", "websockets", len(cuts), "over", over)
-	tick := time.NewTicker(max(over/time.Duration(len(cuts)), time.Millisecond))
-	defer tick.Stop()
-	for _, cut := range cuts {
-		cut()
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
 }
 
 // ServeHTTP passes on what is another node's, and all else to Deps.Next.

@@ -386,6 +386,92 @@ func TestClientThatLeavesEndsItsPoll(t *testing.T) {
 	require.Eventually(t, func() bool { return s.ReadyState() == "closed" && a.forward.Stats().Forwarded["abandoned"] == 1 }, patience, time.Millisecond)
 }
 
+// TestDrainShortensPolls: no session ends by it, and nothing is lost.
+func TestDrainShortensPolls(t *testing.T) {
+	a, b := two(t, change{})
+	type polled struct {
+		sid  string
+		s    *engine.Session
+		body chan string
+	}
+	all := make([]polled, 5)
+	for i := range all {
+		sid, s := b.open()
+		all[i] = polled{sid, s, make(chan string, 1)}
+		go func() {
+			_, _, body := a.ask(http.MethodGet, a.url(sid), "", nil)
+			all[i].body <- body
+		}()
+		require.Eventually(t, func() bool { return s.Transport().Writable() }, patience, time.Millisecond, "it waits")
+	}
+	began := time.Now()
+	a.forward.Drain(t.Context(), patience)
+	require.Less(t, time.Since(began), patience/2, "few do not take long")
+	for _, p := range all {
+		require.Equal(t, "6", <-p.body)
+	}
+	require.Zero(t, a.forward.Stats().Polls)
+	for _, p := range all {
+		send(p.s, "hi")
+		status, _, body := a.ask(http.MethodGet, a.url(p.sid), "", nil)
+		require.Equal(t, http.StatusOK, status, "what still comes is passed on")
+		require.Equal(t, "4hi", body)
+		require.Equal(t, "open", p.s.ReadyState())
+	}
+}
+
+// TestDrainShortensPollsThatComeLater: the load balancer needs its time to look elsewhere.
+func TestDrainShortensPollsThatComeLater(t *testing.T) {
+	a, b := two(t, change{})
+	first, s := b.open()
+	second, later := b.open()
+	bodies := make(chan string, 2)
+	poll := func(sid string, s *engine.Session) {
+		go func() {
+			_, _, body := a.ask(http.MethodGet, a.url(sid), "", nil)
+			bodies <- body
+		}()
+		require.Eventually(t, func() bool { return s.Transport().Writable() }, patience, time.Millisecond, "it waits")
+	}
+	poll(first, s)
+	poll(second, later)
+	s.Close(true) // before its turn, as it may be
+	other := &passage{r: httptest.NewRequest(http.MethodPost, "/", nil), began: time.Now()} // so that it lasts
+	require.True(t, a.forward.enter(other, nil))
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		a.forward.Drain(t.Context(), patience)
+	}()
+	require.Equal(t, "1", <-bodies)
+	require.Equal(t, "6", <-bodies)
+	poll(second, later)
+	require.Equal(t, "6", <-bodies, "and again")
+	a.forward.leave(other)
+	<-drained
+	require.Equal(t, "open", later.ReadyState())
+}
+
+func TestDrainIsBounded(t *testing.T) {
+	release := make(chan struct{})
+	c := newCluster()
+	a, b := c.start(t, "a", change{}), c.start(t, "b", change{})
+	sid, _ := b.open()
+	begun := make(chan struct{})
+	c.start(t, "b", change{behind: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(begun); <-release })})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _, _ = a.ask(http.MethodGet, a.url(sid), "", nil)
+	}()
+	<-begun
+	began := time.Now()
+	a.forward.Drain(t.Context(), 100*time.Millisecond)
+	require.Less(t, time.Since(began), patience/2)
+	close(release)
+	<-done
+}
+
 func TestStoppingEndsThePollsThatGoThrough(t *testing.T) {
 	a, b := two(t, change{})
 	sid, s := b.open()

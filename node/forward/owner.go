@@ -95,9 +95,12 @@ type target struct{ path, sid string }
 
 type targetKey struct{}
 
+func targetOf(r *http.Request) target {
+	return target{path: "/" + strings.TrimPrefix(r.URL.EscapedPath(), "/"), sid: sessionOf(r.URL.RawQuery)}
+}
+
 func aimed(ctx context.Context, r *http.Request) context.Context {
-	path := "/" + strings.TrimPrefix(r.URL.EscapedPath(), "/")
-	return context.WithValue(ctx, targetKey{}, target{path: path, sid: sessionOf(r.URL.RawQuery)})
+	return context.WithValue(ctx, targetKey{}, targetOf(r))
 }
 
 // connect makes a connection to a node, and has it prove that it is the session's: its address may be another's by now.
@@ -109,7 +112,7 @@ func (f *Forwarder) connect(ctx context.Context, network, address string) (net.C
 		return nil, err
 	}
 	to, _ := ctx.Value(targetKey{}).(target)
-	if err := f.askOn(conn, address, askProve, to); err != nil {
+	if err := f.proves(conn, address, to); err != nil {
 		_ = conn.Close()
 		if !errors.Is(err, errForeign) {
 			err = &net.OpError{Op: "dial", Net: network, Addr: conn.RemoteAddr(), Err: err}
@@ -119,12 +122,12 @@ func (f *Forwarder) connect(ctx context.Context, network, address string) (net.C
 	return &hop{Conn: conn, stall: f.cfg.StallTimeout}, nil
 }
 
-// askOn asks on a connection that nothing else has been sent over.
-func (f *Forwarder) askOn(conn net.Conn, address, question string, to target) error {
+// proves asks on a connection that nothing has been sent over who is at its end.
+func (f *Forwarder) proves(conn net.Conn, address string, to target) error {
 	if err := conn.SetDeadline(time.Now().Add(f.cfg.DialTimeout)); err != nil {
 		return err
 	}
-	value, answer := f.asker.ask(question, to.sid)
+	value, answer := f.asker.ask(askProve, to.sid)
 	_, err := fmt.Fprintf(conn, "HEAD %s?sid=%s HTTP/1.1\r\nHost: %s\r\n%s: %s\r\n\r\n", to.path, to.sid, address, AskHeader, value)
 	if err != nil {
 		return err

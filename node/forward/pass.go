@@ -35,6 +35,8 @@ type passage struct {
 	address   string
 	websocket bool
 	began     time.Time
+	// asked is when it was last to be sent away. Forwarder.mu.
+	asked time.Time
 }
 
 // pass passes a request on, and answers as the other node does. Where there is no answer the client hears what the other
@@ -70,8 +72,8 @@ func (f *Forwarder) enter(p *passage, cut context.CancelFunc) bool {
 		return false
 	case p.websocket && len(f.tunnels) < f.cfg.MaxWebSockets:
 		f.tunnels[p] = cut
-	case !p.websocket && f.polls < f.cfg.MaxPolls:
-		f.polls++
+	case !p.websocket && len(f.polls) < f.cfg.MaxPolls:
+		f.polls[p] = struct{}{}
 	default:
 		return false
 	}
@@ -82,11 +84,8 @@ func (f *Forwarder) enter(p *passage, cut context.CancelFunc) bool {
 func (f *Forwarder) leave(p *passage) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if p.websocket {
-		delete(f.tunnels, p)
-	} else {
-		f.polls--
-	}
+	delete(f.tunnels, p)
+	delete(f.polls, p)
 	f.under.Done()
 }
 

@@ -102,7 +102,7 @@ func (c *cluster) start(t testing.TB, name string, ch change) *place {
 	if next == nil {
 		next = p
 	}
-	p.forward, err = New(cfg, Deps{Next: next, Sessions: p, Log: log})
+	p.forward, err = New(cfg, Deps{Next: next, Sessions: p, Answer: p.engine.AnswerPoll, Log: log})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var actors sync.WaitGroup

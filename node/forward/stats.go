@@ -56,6 +56,6 @@ func (f *Forwarder) Stats() Stats {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s.Polls, s.WebSockets = f.polls, len(f.tunnels)
+	s.Polls, s.WebSockets = len(f.polls), len(f.tunnels)
 	return s
 }
