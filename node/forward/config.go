@@ -8,7 +8,7 @@ import (
 
 // Config holds what a Forwarder is told. DefaultConfig gives the defaults; Secret has none.
 type Config struct {
-	// Secret authenticates the hop, the same on all nodes; required. It is never sent.
+	// Secret proves both ends of the hop, the same on all nodes; required. It is never sent.
 	Secret []byte
 	// Off makes this node pass nothing on; what others pass on to it is served all the same. Default false.
 	Off bool

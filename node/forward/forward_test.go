@@ -435,7 +435,7 @@ func TestDrainShortensPollsThatComeLater(t *testing.T) {
 	}
 	poll(first, s)
 	poll(second, later)
-	s.Close(true) // before its turn, as it may be
+	s.Close(true)                                                                           // before its turn, as it may be
 	other := &passage{r: httptest.NewRequest(http.MethodPost, "/", nil), began: time.Now()} // so that it lasts
 	require.True(t, a.forward.enter(other, nil))
 	drained := make(chan struct{})
