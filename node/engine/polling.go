@@ -16,13 +16,14 @@ import (
 type polling struct {
 	began   bool
 	posting bool // a POST is being handled
-	base64  bool // a client of revision 3 takes binary data as text alone
 	// hurried: the open GET is to be answered though there is nothing to send.
 	hurried bool
+	// missed counts heartbeats at which something waited and nobody came for it.
+	missed int32
 	// waiting is the open GET's signal, nil if there is none.
 	waiting chan struct{}
-	// missed counts heartbeats at which something waited and nobody came for it.
-	missed int
+	// beat is when a ping of a client of revision 3 last counted as a heartbeat, in nanoseconds since 1970.
+	beat int64
 }
 
 const (
