@@ -62,17 +62,27 @@ func runNode(t *testing.T, cfg Config) *observedNode {
 	return n
 }
 
-// asked is one request of Engine.IO's; the answer's status and body.
-func (n *observedNode) asked(t *testing.T, method, query, body string) (int, string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, n.clients+"/socket.io/?EIO=4&transport=polling"+query, strings.NewReader(body))
-	require.NoError(t, err)
+// ask is one request of Engine.IO's; the answer's status and body.
+func (n *observedNode) ask(ctx context.Context, method, query, body string) (int, string, error) {
+	r, err := http.NewRequestWithContext(ctx, method, n.clients+"/socket.io/?EIO=4&transport=polling"+query, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
 	res, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
+	if err != nil {
+		return 0, "", err
+	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(text), err
+}
+
+// asked is ask that has to be answered.
+func (n *observedNode) asked(t *testing.T, method, query, body string) (int, string) {
+	t.Helper()
+	status, text, err := n.ask(t.Context(), method, query, body)
 	require.NoError(t, err)
-	return res.StatusCode, string(text)
+	return status, text
 }
 
 // session begins one, and returns its part of a query.
@@ -116,7 +126,7 @@ func TestADrainingNodeLetsThoseThroughItGo(t *testing.T) {
 	sid := second.session(t)
 	polled := make(chan string, 1)
 	go func() {
-		_, body := first.asked(t, http.MethodGet, sid, "")
+		_, body, _ := first.ask(t.Context(), http.MethodGet, sid, "")
 		polled <- body
 	}()
 	require.Eventually(t, func() bool { return first.forward.Stats().Polls == 1 }, 30*time.Second, time.Millisecond)

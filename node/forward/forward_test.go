@@ -178,7 +178,7 @@ func TestAPollIsNeverRepeated(t *testing.T) {
 				r, err := http.ReadRequest(from)
 				if err == nil && r.Header.Get(AskHeader) != "" {
 					b.proves(conn, r)
-					r, err = http.ReadRequest(from)
+					_, err = http.ReadRequest(from)
 				}
 				if err != nil {
 					break
