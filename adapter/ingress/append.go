@@ -2,6 +2,9 @@ package ingress
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"time"
 )
 
@@ -87,13 +90,26 @@ func (b *batch) note(m message, size int) {
 
 // entryOf is a message's log entry.
 func (b *batch) entryOf(m message) ([]string, error) {
-	switch {
-	case m.source == Python:
-		return b.encode.python(m.payload)
-	case m.request:
-		return b.encode.requested(m.channel, m.payload)
-	}
-	return b.encode.emitted(m.payload)
+	return caught(b.log, m.source, func() ([]string, error) {
+		switch {
+		case m.source == Python:
+			return b.encode.python(m.payload)
+		case m.request:
+			return b.encode.requested(m.channel, m.payload)
+		}
+		return b.encode.emitted(m.payload)
+	})
+}
+
+// caught reads a message: a fault of the parsers' costs that message, not the node.
+func caught(log *slog.Logger, source Source, read func() ([]string, error)) (fields []string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("recovered from a panic", "source", source.String(), "err", fmt.Sprint(p), "stack", string(debug.Stack()))
+			fields, err = nil, errPanic
+		}
+	}()
+	return read()
 }
 
 // flush appends the batch and counts what became of it.

@@ -41,7 +41,7 @@ func New(cfg Config, deps Deps) (*Ingress, error) {
 	return &Ingress{
 		cfg: cfg, deps: deps, log: deps.Logger.With("component", "ingress"),
 		lease:  lease{rdb: deps.Redis, key: cfg.Prefix + ":ingress", identity: cfg.Identity, lasts: cfg.Lease},
-		encode: encoder{uid: "ingress", namespace: cfg.Namespace},
+		encode: encoder{uid: "ingress", namespace: cfg.Namespace, most: cfg.forClients()},
 	}, nil
 }
 

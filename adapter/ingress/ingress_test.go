@@ -273,7 +273,7 @@ func TestAHolderThatMayNotListenLetsOthersTry(t *testing.T) {
 func TestEachSourceGoesWhereItBelongs(t *testing.T) {
 	r := newRig(t)
 	cfg := r.config("n1")
-	cfg.MaxMessage = 2048
+	cfg.MaxMessage, cfg.MaxEvent = 2048, 1024
 	one := r.start(cfg, nil)
 	r.listener(one)
 	publish := func(channel, payload string) {
@@ -287,6 +287,7 @@ func TestEachSourceGoesWhereItBelongs(t *testing.T) {
 	publish("socketio", `{"method":"callback"}`)
 	publish("socketio", `{"method":"emit","event":"sync"}`)
 	publish("socketio", strings.Repeat("x", 2049))
+	publish("a", strings.Repeat("x", 1025))
 	publish("a", "last")
 	eventually(t, "all is done", func() bool { return one.Stats().Of(Legacy, Accepted) == 3 })
 	require.Equal(t, []string{`a {"event":"x"}`, "b not checked here", "a last"}, r.rdb.LRange(t.Context(), "events", 0, -1).Val())
@@ -298,7 +299,7 @@ func TestEachSourceGoesWhereItBelongs(t *testing.T) {
 		}
 	})
 	require.Equal(t, map[string]uint64{
-		"legacy accepted": 3, "emitter accepted": 1, "emitter invalid": 1, "python pickle": 1, "python ignored": 1, "python reserved": 1,
+		"legacy accepted": 3, "legacy too_large": 1, "emitter accepted": 1, "emitter invalid": 1, "python pickle": 1, "python ignored": 1, "python reserved": 1,
 		"python too_large": 1,
 	}, got)
 	require.Zero(t, r.rdb.Publish(t.Context(), "socket.ioX#/#", "x").Val())
@@ -337,6 +338,7 @@ func TestConfigurationsThatWouldDeliverTwice(t *testing.T) {
 		"a short lease":          func(c *Config) { c.Lease = time.Millisecond },
 		"small messages":         func(c *Config) { c.MaxMessage = 1 },
 		"a small queue":          func(c *Config) { c.QueueBytes = 1 },
+		"no events":              func(c *Config) { c.MaxEvent = 0 },
 		"no queue":               func(c *Config) { c.QueueMessages = 0 },
 		"no patience":            func(c *Config) { c.SubscribeTimeout = 0 },
 	} {

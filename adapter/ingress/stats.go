@@ -3,6 +3,8 @@ package ingress
 import (
 	"errors"
 	"sync/atomic"
+
+	"github.com/teloo/realtime-gateway/adapter"
 )
 
 // Source is what kind of sender a message is of.
@@ -31,17 +33,19 @@ const (
 	Namespace                  // for a namespace that is not served
 	Unsupported                // asks for what there is not
 	Pickle                     // a pickle of more than plain data
-	TooLarge                   // over Config.MaxMessage
+	TooLarge                   // over Config.MaxMessage or MaxEvent, or would be for a client
 	Overflow                   // the queue was full
 	Superseded                 // the lease had ended, or the node was stopping
 	Failed                     // Redis failed, and may have taken it or not
+	Panicked                   // reading it panicked
 	outcomes
 )
 
 // String is the outcome's name.
 func (o Outcome) String() string {
 	return [...]string{
-		"accepted", "ignored", "invalid", "reserved", "namespace", "unsupported", "pickle", "too_large", "overflow", "superseded", "failed",
+		"accepted", "ignored", "invalid", "reserved", "namespace", "unsupported", "pickle", "too_large", "overflow", "superseded",
+		"failed", "panic",
 	}[o]
 }
 
@@ -51,7 +55,8 @@ func outcomeOf(err error) Outcome {
 		err error
 		is  Outcome
 	}{
-		{errReserved, Reserved}, {errNamespace, Namespace}, {errUnsupported, Unsupported}, {errPickle, Pickle}, {errIgnored, Ignored},
+		{adapter.ErrEmissionTooLarge, TooLarge}, {errReserved, Reserved}, {errNamespace, Namespace}, {errUnsupported, Unsupported},
+		{errPickle, Pickle}, {errIgnored, Ignored}, {errPanic, Panicked},
 	} {
 		if errors.Is(err, c.err) {
 			return c.is
@@ -92,6 +97,14 @@ func (s Stats) Each(yield func(source, outcome string, messages uint64)) {
 			yield(source.String(), outcome.String(), s.messages[source][outcome])
 		}
 	}
+}
+
+// Panics is how many messages' reading panicked.
+func (s Stats) Panics() (n uint64) {
+	for source := range sources {
+		n += s.messages[source][Panicked]
+	}
+	return n
 }
 
 // Of is the number of messages of a source and outcome.

@@ -171,7 +171,7 @@ func (t *term) received(got *redis.Message) {
 		m.source = Python
 	}
 	size := int64(len(m.payload))
-	if size > int64(t.cfg.MaxMessage) {
+	if size > int64(t.cfg.MaxMessage) || m.source == Legacy && size > int64(t.cfg.MaxEvent) {
 		t.refuse(m, TooLarge, nil)
 		return
 	}
