@@ -16,6 +16,11 @@ func (t *term) appendAll(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(t.receiving, func() { time.AfterFunc(finishTimeout, cancel) })()
 	b := batch{term: t}
+	select {
+	case <-t.holding:
+	case <-t.receiving.Done():
+		return t.refuseAll(errNotNext)
+	}
 	for m := range t.queue {
 		b.add(ctx, m)
 		if b.full() || len(t.queue) == 0 {
@@ -29,12 +34,17 @@ func (t *term) appendAll(ctx context.Context) error {
 	if b.failed == nil {
 		return nil
 	}
+	return t.refuseAll(b.failed)
+}
+
+// refuseAll ends receiving, and counts what waits. It returns why.
+func (t *term) refuseAll(why error) error {
 	t.stopReceiving()
 	for m := range t.queue {
 		t.taken(m)
 		t.refuse(m, Superseded, nil)
 	}
-	return b.failed
+	return why
 }
 
 // taken notes that a message does not wait any more.

@@ -158,13 +158,6 @@ func TestOneOfSeveralListensAndAppendsOnceAndInOrder(t *testing.T) {
 	all := r.logged()
 	once(t, all)
 	require.Len(t, all, 500)
-	// One that stops hands over at once, with all that it had received.
-	first.stop()
-	rest := slices.DeleteFunc(nodes, func(n *node) bool { return n == first })
-	second := r.listener(rest...)
-	require.EqualValues(t, 1, r.emit(500))
-	eventually(t, "it goes on", func() bool { return second.Stats().Of(Python, Accepted) == 1 })
-	once(t, r.logged())
 }
 
 func TestAHolderThatSleptAppendsNothing(t *testing.T) {
@@ -208,29 +201,6 @@ func TestAFailedAppendEndsTheTerm(t *testing.T) {
 	require.EqualValues(t, 1, r.emit(2))
 	eventually(t, "it goes on", func() bool { return slices.Equal(r.logged(), []int{0, 2}) })
 	require.EqualValues(t, 1, one.Stats().Of(Python, Failed))
-}
-
-func TestTheLeaseIsNotKeptOnceItHasEnded(t *testing.T) {
-	r := newRig(t)
-	l := lease{rdb: r.rdb, key: "{teloo}:ingress", identity: "n1", lasts: time.Minute}
-	ctx := t.Context()
-	first, held, err := l.take(ctx)
-	require.NoError(t, err)
-	require.True(t, held)
-	_, held, err = l.take(ctx)
-	require.NoError(t, err)
-	require.False(t, held, "not even by its holder")
-	held, err = l.keep(ctx, first)
-	require.NoError(t, err)
-	require.True(t, held)
-	require.NoError(t, l.release(ctx, "n2#1"))
-	require.Equal(t, first, r.rdb.Get(ctx, l.key).Val())
-	require.Positive(t, r.rdb.PTTL(ctx, l.key).Val())
-	require.NoError(t, l.release(ctx, first))
-	held, err = l.keep(ctx, first)
-	require.NoError(t, err)
-	require.False(t, held)
-	require.Zero(t, r.rdb.Exists(ctx, l.key).Val())
 }
 
 func TestItGoesOnAfterRedisWasAway(t *testing.T) {

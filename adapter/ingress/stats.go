@@ -68,6 +68,7 @@ func outcomeOf(err error) Outcome {
 type counters struct {
 	messages  [sources][outcomes]atomic.Uint64
 	terms     atomic.Uint64
+	handovers atomic.Uint64
 	lost      atomic.Uint64
 	listening atomic.Bool
 	queued    atomic.Int64
@@ -82,6 +83,8 @@ type Stats struct {
 	Listening bool
 	// Terms counts how often it came to hold the lease.
 	Terms uint64
+	// Handovers counts how often it did so having listened before the last holder stopped: nothing was lost between them.
+	Handovers uint64
 	// SubscriptionsLost counts how often it lost the subscription while it did.
 	SubscriptionsLost uint64
 	// Queued is how many messages wait.
@@ -114,7 +117,7 @@ func (s Stats) Of(source Source, outcome Outcome) uint64 { return s.messages[sou
 func (g *Ingress) Stats() Stats {
 	s := Stats{
 		Listening: g.count.listening.Load(), Terms: g.count.terms.Load(), SubscriptionsLost: g.count.lost.Load(),
-		Queued: int(g.count.queued.Load()),
+		Handovers: g.count.handovers.Load(), Queued: int(g.count.queued.Load()),
 	}
 	for source := range sources {
 		for outcome := range outcomes {
