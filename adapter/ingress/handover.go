@@ -80,13 +80,13 @@ func (t *term) marked(marker string) (err error) {
 	return err
 }
 
-// server is where to subscribe, and on a Redis Cluster a name for it.
-func (t *term) server(ctx context.Context) (redis.UniversalClient, string, error) {
-	cluster, is := t.deps.Redis.(*redis.ClusterClient)
+// ofLease is the server that has the lease, where every node subscribes: for all it is the same one, until Redis moves it.
+func (g *Ingress) ofLease(ctx context.Context) (redis.UniversalClient, string, error) {
+	cluster, is := g.deps.Redis.(*redis.ClusterClient)
 	if !is {
-		return t.deps.Redis, "", nil
+		return g.deps.Redis, "", nil
 	}
-	master, err := cluster.MasterForKey(ctx, t.lease.key)
+	master, err := cluster.MasterForKey(ctx, g.lease.key)
 	if err != nil {
 		return nil, "", err
 	}

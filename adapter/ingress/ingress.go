@@ -14,6 +14,8 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // ErrRunning is returned by Run when it was called before.
@@ -28,6 +30,8 @@ type Ingress struct {
 	encode  encoder
 	count   counters
 	started atomic.Bool
+	// server is where to subscribe, and on a Redis Cluster its name.
+	server func(context.Context) (redis.UniversalClient, string, error)
 }
 
 // New returns an ingress that works once Run does.
@@ -38,11 +42,13 @@ func New(cfg Config, deps Deps) (*Ingress, error) {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Ingress{
+	g := &Ingress{
 		cfg: cfg, deps: deps, log: deps.Logger.With("component", "ingress"),
 		lease:  lease{rdb: deps.Redis, key: cfg.Prefix + ":ingress", identity: cfg.Identity, lasts: cfg.Lease},
 		encode: encoder{uid: "ingress", namespace: cfg.Namespace, most: cfg.forClients()},
-	}, nil
+	}
+	g.server = g.ofLease
+	return g, nil
 }
 
 // Run contends for the lease and, while it holds it, listens, until ctx ends. Then it lets another node follow, for which

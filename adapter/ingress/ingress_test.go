@@ -33,7 +33,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 type rig struct {
 	t   *testing.T
 	s   *redistest.Server
-	rdb *redis.Client
+	rdb redis.UniversalClient
 }
 
 func newRig(t *testing.T) *rig {
@@ -58,7 +58,14 @@ func (r *rig) config(name string) Config {
 
 func (r *rig) start(cfg Config, before func() error) *node {
 	r.t.Helper()
-	rdb := r.s.Client()
+	return r.startOn(r.s.Client(), cfg, before, nil)
+}
+
+// startOn is start with a client, and with another place to subscribe at, if server is not nil.
+func (r *rig) startOn(
+	rdb redis.UniversalClient, cfg Config, before func() error, server func(context.Context) (redis.UniversalClient, string, error),
+) *node {
+	r.t.Helper()
 	clusterConfig := adapter.DefaultConfig()
 	clusterConfig.UID = cfg.Identity
 	cluster, err := adapter.New(clusterConfig, adapter.Deps{Redis: rdb, Blocking: rdb})
@@ -87,6 +94,9 @@ func (r *rig) start(cfg Config, before func() error) *node {
 		NotHeld: func(err error) bool { return errors.Is(err, adapter.ErrNotHeld) },
 	})
 	require.NoError(r.t, err)
+	if server != nil {
+		g.server = server
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(ctx) }()
