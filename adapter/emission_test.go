@@ -246,6 +246,7 @@ func TestAppendingIsFencedByTheLease(t *testing.T) {
 	n, err = cluster.AppendFenced(ctx, lease, "a#1", [][]string{entryFor("one"), entryFor("two")})
 	require.NoError(t, err)
 	require.Equal(t, 2, n)
+	require.Zero(t, cluster.Stats().PublishFailed)
 	require.NoError(t, rdb.Set(ctx, lease, "a#2", 0).Err())
 	_, err = cluster.AppendFenced(ctx, lease, "a#1", [][]string{entryFor("late")})
 	require.ErrorIs(t, err, ErrNotHeld)

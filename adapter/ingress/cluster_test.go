@@ -69,7 +69,7 @@ func TestWhatIsOnItsWayThroughARedisClusterIsNotTakenTwice(t *testing.T) {
 	c := newRedisCluster(t)
 	r := &rig{t: t, rdb: c.all}
 	sent, told := 0, uint64(0)
-	for i := 0; i < 8 && told == 0; i++ {
+	for i := 0; i < 5 && told == 0; i++ {
 		sent, told = c.overtake(r, i, sent)
 		all := r.logged()
 		once(t, all)
