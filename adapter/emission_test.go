@@ -167,8 +167,12 @@ func mustBody(t *testing.T, args []any) packetBody {
 func TestAForgedPlaceholderIsRefused(t *testing.T) {
 	forged := object{keys: []string{placeholderKey, "num"}, values: []any{true, int64(9)}}
 	for _, with := range []any{
-		forged, []any{forged}, map[string]any{placeholderKey: true}, object{keys: []string{"a"}, values: []any{forged}},
-		json.RawMessage(`{"_placeholder":true,"num":9}`), json.RawMessage(`{"\u005fplaceholder":true,"num":9}`),
+		forged,
+		[]any{forged},
+		map[string]any{placeholderKey: true},
+		object{keys: []string{"a"}, values: []any{forged}},
+		json.RawMessage(`{"_placeholder":true,"num":9}`),
+		json.RawMessage(`{"\u005fplaceholder":true,"num":9}`),
 	} {
 		_, err := EncodeEmission("n", Emission{Event: "e", Args: []any{with, []byte{1}}})
 		require.ErrorIs(t, err, ErrInvalidBroadcast)
@@ -266,6 +270,7 @@ func FuzzDecodeEmission(f *testing.F) {
 	for name := range emitted {
 		f.Add(emittedPayload(f, name))
 	}
+	f.Add([]byte("\x93\xa1u\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x93\xa1e\xc4\x01\x01\x82\xac_placeholder\xc3\xa3num\x09\x81\xa5rooms\x90"))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		e, err := DecodeEmission(payload)
 		if err != nil {
@@ -283,6 +288,9 @@ func FuzzDecodeEmission(f *testing.F) {
 		require.True(t, utf8.ValidString(text))
 		decoder := parser.NewDecoder()
 		require.NoError(t, decoder.Add(text), text)
+		for _, attachment := range read.packet.attachments {
+			require.NoError(t, decoder.Add(attachment), text)
+		}
 		decoder.Destroy()
 	})
 }

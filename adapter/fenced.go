@@ -45,8 +45,7 @@ func (c *Cluster) AppendFenced(ctx context.Context, lease, value string, entries
 		return 0, ErrNotHeld
 	}
 	c.count.publishFailed.Add(uint64(max(int64(len(entries))-appended, 0)))
-	switch {
-	case refused != "":
+	if refused != "" {
 		return int(appended), fmt.Errorf("fenced script: %s", refused)
 	}
 	return int(appended), nil

@@ -113,22 +113,24 @@ func (t *term) sendMarkers(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, markersTimeout)
 	defer cancel()
 	var sent atomic.Int64
-	publish := func(ctx context.Context, at redis.Cmdable) error {
+	publish := func(ctx context.Context, at redis.Cmdable) {
 		marker := fmt.Sprintf("%s own %d %d", t.value, time.Now().UnixNano(), sent.Add(1))
 		t.border.note(&t.count, func(b *border) { b.own[marker] = struct{}{} })
 		if err := at.Publish(ctx, t.lease.key, marker).Err(); err != nil {
 			t.border.note(&t.count, func(b *border) { delete(b.own, marker) })
 		}
-		return nil
 	}
 	const all = "all"
 	t.border.note(&t.count, func(b *border) {
 		b.own, b.ownTill = map[string]struct{}{all: {}}, time.Now().Add(2*markersTimeout)
 	})
 	if cluster, is := t.deps.Redis.(*redis.ClusterClient); is {
-		_ = cluster.ForEachShard(ctx, func(ctx context.Context, one *redis.Client) error { return publish(ctx, one) })
+		_ = cluster.ForEachShard(ctx, func(ctx context.Context, one *redis.Client) error {
+			publish(ctx, one)
+			return nil
+		})
 	} else {
-		_ = publish(ctx, t.deps.Redis)
+		publish(ctx, t.deps.Redis)
 	}
 	_ = t.marked(all) // as many as there are were published
 }

@@ -55,8 +55,13 @@ func outcomeOf(err error) Outcome {
 		err error
 		is  Outcome
 	}{
-		{adapter.ErrEmissionTooLarge, TooLarge}, {errReserved, Reserved}, {errNamespace, Namespace}, {errUnsupported, Unsupported},
-		{errPickle, Pickle}, {errIgnored, Ignored}, {errPanic, Panicked},
+		{adapter.ErrEmissionTooLarge, TooLarge},
+		{errReserved, Reserved},
+		{errNamespace, Namespace},
+		{errUnsupported, Unsupported},
+		{errPickle, Pickle},
+		{errIgnored, Ignored},
+		{errPanic, Panicked},
 	} {
 		if errors.Is(err, c.err) {
 			return c.is

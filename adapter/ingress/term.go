@@ -137,8 +137,9 @@ func (t *term) listen() error {
 	for wait := retryMin; ctx.Err() == nil; wait = min(2*wait, retryMax) {
 		began, err := t.subscribe(ctx)
 		switch {
-		case ctx.Err() != nil, errors.Is(err, errHanded): // that is why
-			return nil
+		case ctx.Err() != nil: // that is why
+		case errors.Is(err, errHanded):
+			t.stopReceiving()
 		case !t.isHolding(): // what was published meanwhile would be missing between what is queued
 			return fmt.Errorf("%w: %w", errNotNext, err)
 		case began:
