@@ -13,7 +13,7 @@ WEB_FILES := $(shell find api/web -type f -not -path '*/node_modules/*' -not -pa
 FUZZTIME ?= 20s
 BENCHTIME ?= 2s
 
-.PHONY: help run build web image test install chart lint vulncheck unit e2e client conformance soak chaos chaos-short compose-e2e k8s-e2e hostile incidents bench microbench fuzz clean
+.PHONY: help run build web image test install chart lint vulncheck unit e2e client conformance soak chaos chaos-short compose-e2e k8s-e2e interop hostile incidents bench microbench fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ bin/gateway: $(GO_FILES) go.mod go.sum api/web/dist/index.html
 	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/gateway
 
 web: api/web/dist/index.html ## the demo page
+
+bin/interop: $(GO_FILES) go.mod go.sum
+	go build -race -o $@ ./deploy/e2e/interop
 
 api/web/dist/index.html: $(WEB_FILES)
 	cd api/web && npm ci --no-audit --no-fund && npm run build
@@ -75,8 +78,11 @@ unit: $(HELM4) ## unit and integration tests with the race detector; coverage of
 	HELM="$(HELM4)" go test -race -p 3 -timeout 15m -coverprofile coverage/unit.out $$(go list ./... | grep -v /deploy/e2e/conformance$$)
 	@.ci/coverage 85 coverage/unit.out streams presence adapter node node/engine node/limits
 
-e2e: build client ## real nodes, Redis, HAProxy, official Socket.IO clients and a browser
+e2e: build bin/interop client ## real nodes, Redis, HAProxy, official Socket.IO clients and a browser
 	cd deploy/e2e && npm ci --no-audit --no-fund && npm test
+
+interop: build bin/interop ## servers of Node's and of Go's in one cluster, feature by feature; UPDATE=1 writes deploy/INTEROP.md
+	cd deploy/e2e && npm ci --no-audit --no-fund && node --test --test-reporter=spec matrix.test.mjs
 
 client: ## the npm package for frontends: its types held to the schemas, what must not compile, its example page
 	cd deploy/client && npm ci --no-audit --no-fund && npm test

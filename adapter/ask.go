@@ -9,9 +9,9 @@ import (
 	"github.com/zishang520/socket.io/servers/socket/v3"
 )
 
-// Ask is ServerSideEmit that waits for the answers, until ctx ends and at most Config.RequestTimeout. It returns those
-// that there were, in no order, together with an error if some are missing; a server that does not know the event
-// answers nil.
+// Ask is ServerSideEmit that waits for the gateways' answers, until ctx ends and at most Config.RequestTimeout. It returns
+// those that there were, in no order, together with an error if some are missing; a gateway that does not know the event
+// answers nil. Node's servers hear it, too, but are not waited for: those without a listener say nothing.
 func (a *nspAdapter) Ask(ctx context.Context, packet []any) ([]any, error) {
 	if len(packet) == 0 {
 		return nil, errNoEvent
@@ -23,6 +23,7 @@ func (a *nspAdapter) Ask(ctx context.Context, packet []any) ([]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.c.cfg.RequestTimeout)
 	defer cancel()
 	members, err := a.members(ctx)
+	members = gatewaysOf(members)
 	if err != nil || len(members) == 0 {
 		return nil, err
 	}

@@ -283,6 +283,7 @@ type entry struct {
 	packet   packetBody
 	rooms    []string
 	close    bool
+	told     []any // a server-side event and its arguments
 }
 
 // entryBody is the JSON of an entry's data field.
@@ -311,17 +312,22 @@ func decodeEntry(raw *rawEntry) (entry, error) {
 		return entry{}, fmt.Errorf("message type: %w", err)
 	}
 	e.kind = messageType(kind)
-	if e.kind < typeBroadcast || e.kind > typeDisconnect {
+	if (e.kind < typeBroadcast || e.kind > typeDisconnect) && e.kind != typeServerSideEmit {
 		return entry{}, fmt.Errorf("message type %d does not belong in the log", kind)
 	}
 	data := raw.data
 	if data == "" {
 		return entry{}, errors.New("no data")
 	}
-	if data[0] == '{' {
+	switch {
+	case e.kind == typeServerSideEmit:
+		e.told, err = serverEvent(data)
+		return e, err
+	case data[0] == '{':
 		return e.fromJSON(data)
+	default:
+		return e.fromMsgpack(data)
 	}
-	return e.fromMsgpack(data)
 }
 
 func (e entry) fromJSON(data string) (entry, error) {
@@ -454,47 +460,6 @@ func optionsFrom(v any) (options, error) {
 	}
 	if ms, ok := number(set.get("timeout")); ok {
 		out.Flags.Timeout = &ms
-	}
-	return out, nil
-}
-
-func asObject(v any) (object, bool) {
-	switch v := v.(type) {
-	case object:
-		return v, true
-	case map[string]any:
-		return sortedObject(v), true
-	default:
-		return object{}, false
-	}
-}
-
-func number(v any) (float64, bool) {
-	switch v := v.(type) {
-	case int64:
-		return float64(v), true
-	case uint64:
-		return float64(v), true
-	case float64:
-		return v, true
-	default:
-		return 0, false
-	}
-}
-
-func stringsFrom(v any) ([]string, error) {
-	if v == nil {
-		return nil, nil
-	}
-	list, ok := v.([]any)
-	if !ok {
-		return nil, errors.New("not a list of strings")
-	}
-	out := make([]string, len(list))
-	for i, item := range list {
-		if out[i], ok = item.(string); !ok {
-			return nil, errors.New("not a list of strings")
-		}
 	}
 	return out, nil
 }

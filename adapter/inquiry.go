@@ -67,7 +67,7 @@ type Receiver struct {
 	Why  string    `json:"why,omitempty"`
 }
 
-// Inquire asks all nodes, until ctx ends and at most Config.RequestTimeout. silent are the identities of those that did
+// Inquire asks all gateways, until ctx ends and at most Config.RequestTimeout. silent are the identities of those that did
 // not answer. The error says that not even that could be found out; this node's own report is there all the same.
 func (c *Cluster) Inquire(ctx context.Context, nsp string, q Inquiry) (reports []Report, silent []string, err error) {
 	a := c.adapterOf(nsp)
@@ -78,6 +78,7 @@ func (c *Cluster) Inquire(ctx context.Context, nsp string, q Inquiry) (reports [
 	defer cancel()
 	reports = []Report{a.report(q)}
 	members, err := a.members(ctx)
+	members = gatewaysOf(members)
 	if err != nil || len(members) == 0 {
 		return reports, nil, err
 	}

@@ -306,7 +306,11 @@ func (r *reader) dispatch(l *logged, raw *rawEntry) (after func()) {
 		return nil
 	}
 	r.c.count.delivered.Add(1)
-	if e.kind == typeBroadcast {
+	switch e.kind {
+	case typeServerSideEmit:
+		a.hear(e)
+		return nil
+	case typeBroadcast:
 		d := delivery{frame: l.frame, opts: e.opts, uncharged: r.late(l.id), again: r.c.again(l.source), source: l.source}
 		if r.c.tracedTo == nil || raw.trace == "" {
 			a.deliver(d)

@@ -72,12 +72,14 @@ func FuzzStoredSession(f *testing.F) {
 	) {
 		f.Add(value)
 	}
+	f.Add(nodeSessionText(f, map[string]any{"sid": "s", "rooms": []any{"s", "r"}, "data": map[string]any{"user_id": "u"}}))
 	f.Fuzz(func(t *testing.T, value string) {
 		ctx := context.Background()
 		require.NoError(t, r.c.Set(ctx, "{teloo}:session:"+fuzzPid, value, 0).Err())
 		found := r.restore(t, fuzzPid, "7-1")
 		var rec record
-		valid := json.Unmarshal([]byte(value), &rec) == nil && rec.Gen > 0 && !rec.Ended
+		_, valid := nodeSession(value)
+		valid = valid || json.Unmarshal([]byte(value), &rec) == nil && rec.Gen > 0 && !rec.Ended
 		if found == nil {
 			return
 		}

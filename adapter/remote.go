@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -117,9 +116,6 @@ func (a *nspAdapter) answerFetch(m message) {
 	a.c.inbox.respond(m, typeFetchReply, map[string]any{"sockets": sockets})
 }
 
-// credentials are headers and fields of the handshake's auth that never leave the node. Who has a pid has the session.
-var credentials = []string{"authorization", "cookie", "proxy-authorization", "token", "pid", "offset"}
-
 // detailsValue is a socket as the other nodes see it. What cannot be encoded of its data is left out.
 func detailsValue(s *socket.Socket) map[string]any {
 	rooms := make([]any, 0)
@@ -129,27 +125,6 @@ func detailsValue(s *socket.Socket) map[string]any {
 	return map[string]any{
 		"id": string(s.Id()), "handshake": handshakeValue(s.Handshake()), "rooms": rooms, "data": encodable(s.Data()),
 	}
-}
-
-func handshakeValue(h *socket.Handshake) any {
-	if h == nil {
-		return map[string]any{}
-	}
-	return map[string]any{
-		"headers": withoutCredentials(h.Headers), "time": h.Time, "address": h.Address, "xdomain": h.Xdomain,
-		"secure": h.Secure, "issued": h.Issued, "url": h.Url, "query": withoutCredentials(h.Query),
-		"auth": withoutCredentials(h.Auth),
-	}
-}
-
-func withoutCredentials(in map[string]any) map[string]any {
-	out := make(map[string]any, len(in))
-	for key, value := range in {
-		if !slices.Contains(credentials, strings.ToLower(key)) {
-			out[key] = encodable(value)
-		}
-	}
-	return out
 }
 
 // encodable returns v in a form that can be packed, nil if it has none.
@@ -209,18 +184,6 @@ func detailsFrom(v any) []socket.SocketDetails {
 		out = append(out, d)
 	}
 	return out
-}
-
-func handshakeFrom(v any) *socket.Handshake {
-	fields, _ := v.(map[string]any)
-	text := func(name string) string { s, _ := fields[name].(string); return s }
-	yes := func(name string) bool { b, _ := fields[name].(bool); return b }
-	mapping := func(name string) map[string]any { m, _ := fields[name].(map[string]any); return m }
-	issued, _ := number(fields["issued"])
-	return &socket.Handshake{
-		Headers: mapping("headers"), Time: text("time"), Address: text("address"), Xdomain: yes("xdomain"),
-		Secure: yes("secure"), Issued: int64(issued), Url: text("url"), Query: mapping("query"), Auth: mapping("auth"),
-	}
 }
 
 var errNoEvent = errors.New("adapter: server-side event without a name")

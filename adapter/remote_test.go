@@ -15,9 +15,11 @@ import (
 )
 
 // ghost makes the cluster see a member, dead:1, that never answers.
-func ghost(t *testing.T, c *redis.Client) {
+func ghost(t *testing.T, c *redis.Client) { t.Helper(); ghostOf(t, c, "dead:1") }
+
+func ghostOf(t *testing.T, c *redis.Client, uid string) {
 	t.Helper()
-	sub := c.Subscribe(context.Background(), publicChannel("{teloo}", "/"), privateChannel("{teloo}", "/", "dead:1"))
+	sub := c.Subscribe(context.Background(), publicChannel("{teloo}", "/"), privateChannel("{teloo}", "/", uid))
 	for range 2 {
 		_, err := sub.Receive(context.Background())
 		require.NoError(t, err)
@@ -71,6 +73,8 @@ func TestFetchSocketsAsksAllNodes(t *testing.T) {
 		require.Equal(t, own.Issued, theirs.Issued)
 		require.Equal(t, own.Address, theirs.Address)
 		require.Contains(t, theirs.Query, "EIO")
+		require.Equal(t, own.Query, theirs.Query, "as the library has it")
+		require.Equal(t, own.Headers["Connection"], theirs.Headers["Connection"])
 
 		found, err = fetch(nodes[2].io.In("r").Except("s"))
 		require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -204,6 +205,15 @@ func (c *Cluster) members(ctx context.Context, nsp string) ([]string, error) {
 		uids = append(uids, uid)
 	}
 	return uids, nil
+}
+
+// gatewaysOf leaves out Node's servers, which do not answer what gateways alone know: their identities are 16 hexadecimal
+// digits, and a gateway's has its start time behind a colon.
+func gatewaysOf(members []string) []string {
+	return slices.DeleteFunc(members, func(uid string) bool {
+		_, err := hex.DecodeString(uid)
+		return len(uid) == 16 && err == nil
+	})
 }
 
 var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)

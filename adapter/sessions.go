@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -288,6 +289,16 @@ func (s *sessions) waiter(done func(error)) waiter {
 	}
 }
 
+// sessionOf reads a session that has not ended, as a gateway writes it or a Node server.
+func sessionOf(text string) (record, bool) {
+	if !strings.HasPrefix(text, "{") {
+		return nodeSession(text)
+	}
+	var rec record
+	valid := json.Unmarshal([]byte(text), &rec) == nil && !rec.Ended && rec.Gen > 0 && rec.Gen < maxGen
+	return rec, valid
+}
+
 func (s *sessions) load(ctx context.Context, calls []*batched[loadCall]) error {
 	keys := make([]string, len(calls))
 	for i, call := range calls {
@@ -310,7 +321,7 @@ func (s *sessions) load(ctx context.Context, calls []*batched[loadCall]) error {
 	for i, call := range calls {
 		v := &call.value
 		if text, ok := stored.Val()[i].(string); ok {
-			v.found = json.Unmarshal([]byte(text), &v.rec) == nil && !v.rec.Ended && v.rec.Gen > 0 && v.rec.Gen < maxGen
+			v.rec, v.found = sessionOf(text)
 		}
 		v.has = !slices.ContainsFunc(looks[i], func(look *redis.XMessageSliceCmd) bool { return len(look.Val()) == 0 })
 	}

@@ -291,3 +291,44 @@ func checkEventArray(raw []byte) error {
 	}
 	return checkEvent(name)
 }
+
+func asObject(v any) (object, bool) {
+	switch v := v.(type) {
+	case object:
+		return v, true
+	case map[string]any:
+		return sortedObject(v), true
+	default:
+		return object{}, false
+	}
+}
+
+func number(v any) (float64, bool) {
+	switch v := v.(type) {
+	case int64:
+		return float64(v), true
+	case uint64:
+		return float64(v), true
+	case float64:
+		return v, true
+	default:
+		return 0, false
+	}
+}
+
+func stringsFrom(v any) ([]string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return nil, errors.New("not a list of strings")
+	}
+	out := make([]string, len(list))
+	for i, item := range list {
+		if out[i], ok = item.(string); !ok {
+			return nil, errors.New("not a list of strings")
+		}
+	}
+	return out, nil
+}

@@ -57,6 +57,9 @@ func (o operators) Publish(ctx context.Context, fields map[string]string) (strin
 	if err == nil {
 		_, _, err = o.router.Route(event)
 	}
+	if err == nil {
+		err = o.validation.refuses(event)
+	}
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", admin.ErrInvalid, err)
 	}

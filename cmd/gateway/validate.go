@@ -90,6 +90,15 @@ func (v *validation) check(ev streams.Event) error {
 	return nil
 }
 
+// refuses is check for who has not written the event yet: the error of enforce, and nothing is counted or logged.
+func (v *validation) refuses(ev streams.Event) error {
+	if v == nil || !v.enforce {
+		return nil
+	}
+	_, err := v.set.Check(ev.Name, ev.Data, ev.Rooms != nil)
+	return err
+}
+
 func (v *validation) count(event string, outcome int) {
 	kind, _, _ := strings.Cut(event, "_")
 	if i := slices.Index(eventKinds[:], kind); i >= 0 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/teloo/realtime-gateway/api/admin"
 	"github.com/teloo/realtime-gateway/deploy/redistest"
 	"github.com/teloo/realtime-gateway/node"
 	"github.com/teloo/realtime-gateway/streams"
@@ -84,6 +85,26 @@ func TestValidationEnforced(t *testing.T) {
 	require.JSONEq(t, badOffer, dead[0].Values["data"].(string))
 	require.Equal(t, "/price is string instead of number", dead[0].Values["dead_detail"])
 	require.Contains(t, scrapeOf(t, p), `teloo_events_validated_total{kind="oferta",outcome="invalid"} 1`)
+}
+
+// TestAdminPublishRefusesWhatWouldBeADeadLetter, and counts nothing, for the event is validated where it is relayed.
+func TestAdminPublishRefusesWhatWouldBeADeadLetter(t *testing.T) {
+	store := redistest.Start(t)
+	fields := map[string]string{"event": "oferta_submitted", "data": badOffer}
+	for mode, refused := range map[string]bool{validateOff: false, validateWarn: false, validateEnforce: true} {
+		v, log := validating(t, mode)
+		commands := store.Client()
+		o := operators{&parts{router: node.NewRouter(defaultConfig().JWTRoles), validation: v}, streams.NewPublisher(commands, "{"+mode+"}")}
+		_, err := o.Publish(context.Background(), fields)
+		if refused {
+			require.ErrorIs(t, err, admin.ErrInvalid)
+			require.ErrorContains(t, err, "/price is string instead of number")
+			require.Zero(t, v.counts[1][outcomeInvalid].Load())
+		} else {
+			require.NoError(t, err, mode)
+		}
+		require.Empty(t, log.String(), mode)
+	}
 }
 
 // scrapeOf is what /metrics answers.

@@ -17,7 +17,7 @@ def main(url):
         trace = new_traceparent()
 
         # Whom an event names may subscribe to the solicitud's room from then on.
-        gateway.publish("solicitud_created", {"solicitud_id": "S-1042", "client_id": "C-3", "texto": "Balatas"}, traceparent=trace)
+        gateway.publish("solicitud_created", {"solicitud_id": "S-1042", "client_id": "C-3", "part": "Balatas"}, traceparent=trace)
 
         # An id of the Core API's own: publishing it twice relays it once.
         oferta = {"solicitud_id": "S-1042", "advisor_id": "A-9", "client_id": "C-3", "price": 2**60}

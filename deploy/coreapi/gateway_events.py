@@ -89,11 +89,11 @@ class GatewayEvents:
             pipe.incr(f"{self._prefix}:revoked:version")
             pipe.execute()
 
-    def revoke_user(self, user_id, issued_before=None):
-        """Revokes all tokens of a user that were issued up to then (unix seconds), or until now."""
-        before = int(time.time() if issued_before is None else issued_before)
+    def revoke_user(self, user_id):
+        """Revokes all tokens of a user that were issued until now; a token for the next login has to be issued a second later."""
+        # Now and no other time: the Core API may not read what stands there, and an earlier one would take back a revocation.
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(f"{self._prefix}:revoked:before", f"user:{user_id}", before)
+            pipe.hset(f"{self._prefix}:revoked:before", f"user:{user_id}", int(time.time()))
             pipe.incr(f"{self._prefix}:revoked:version")
             pipe.execute()
 
@@ -101,21 +101,29 @@ class GatewayEvents:
         return f"{self._prefix}:grants:{quote(str(solicitud_id), safe='$&+:=@')}"
 
     def _fields(self, event, data, rooms, event_id, occurred_at, traceparent):
-        if not _NAME.fullmatch(event):
+        if not isinstance(event, str) or not _NAME.fullmatch(event):
             raise Refused(f"event name {event!r}")
         if not isinstance(data, dict):
             raise Refused("data is not an object")
-        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        if len(text.encode()) > _MAX_DATA:
+        try:
+            text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            size = len(text.encode())
+        except (TypeError, ValueError, RecursionError) as err:  # no JSON, or no Unicode
+            raise Refused("data is not JSON") from err
+        if size > _MAX_DATA:
             raise Refused(f"data has over {_MAX_DATA} bytes")
         if len(event_id.encode()) > _MAX_ID or _CONTROL.search(event_id):
             raise Refused(f"event_id has over {_MAX_ID} bytes, or control characters")
         occurred_at = occurred_at or datetime.now(timezone.utc)
         if occurred_at.tzinfo is None:  # the gateway would ignore it
             raise Refused("occurred_at has no time zone")
-        fields = {"event": event, "data": text, "event_id": event_id, "occurred_at": occurred_at.isoformat()}
+        moment = occurred_at.astimezone(timezone.utc).isoformat()  # RFC 3339 knows no offset with seconds
+        fields = {"event": event, "data": text, "event_id": event_id, "occurred_at": moment}
         if rooms is not None:
-            fields["rooms"] = json.dumps(list(rooms))
+            rooms = [rooms] if isinstance(rooms, str) else list(rooms)  # a string is a list of its letters
+            if not rooms or not all(isinstance(room, str) and room for room in rooms):
+                raise Refused("rooms are not a list of names")
+            fields["rooms"] = json.dumps(rooms)
         if traceparent is not None:
             fields["traceparent"] = traceparent
         return fields

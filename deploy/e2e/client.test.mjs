@@ -106,7 +106,9 @@ describe('the client package', { concurrency: 3 }, () => {
           return n === 1 ? endingIn(4, 'u3') : token('u3', 'client', claims);
         },
       });
-      const pages = [once, often, late];
+      // One whose role the new token changes.
+      const moved = open({ getToken: (reason) => (reason === 'connect' ? endingIn(4, 'u4') : token('u4', 'advisor', claims)) });
+      const pages = [once, often, late, moved];
       await Promise.all(pages.map((page) => page.connected()));
       for (const answer of await Promise.all(pages.map((page) => page.client.subscribe('s1')))) {
         assert.deepEqual(answer, { ok: true, room: 'solicitud_s1' });
@@ -127,6 +129,9 @@ describe('the client package', { concurrency: 3 }, () => {
         assert.deepEqual(page.disconnects, []);
         assert.deepEqual(page.states.map((s) => s.status), ['connecting', 'connected']);
       }
+      assert.deepEqual(moved.states.map((s) => s.greeting?.role ?? s.status), ['connecting', 'client', 'advisor']);
+      assert.ok(moved.client.state.greeting.rooms.includes('advisor'), String(moved.client.state.greeting.rooms));
+      assert.deepEqual(moved.disconnects, []);
       assert.deepEqual(once.reasons, ['connect', 'expiring']);
       assert.ok(often.count('expiring') >= 3 && often.count('expiring') <= 12, `renewed about once a second: ${often.count('expiring')}`);
       assert.deepEqual(late.disconnects, ['transport close']);
@@ -239,21 +244,52 @@ describe('the client package', { concurrency: 3 }, () => {
   });
 });
 
+/** Shows a build of the example in a browser; `body` gets its tab, what went wrong in it, and how many tokens it asked for. */
+async function withExample(node, build, body) {
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
+  try {
+    const tab = await browser.newPage();
+    const problems = [];
+    let tokens = 0;
+    tab.on('pageerror', (err) => problems.push(String(err)));
+    await tab.route(`${node.url}/example/**`, (route) => {
+      const file = new URL(route.request().url()).pathname.replace('/example/', '') || 'index.html';
+      return route.fulfill({ path: fileURLToPath(new URL(build + file, page)) });
+    });
+    await tab.route(`${node.url}/demo/token`, (route) => {
+      tokens += 1;
+      return route.fulfill({ json: { token: token('example', 'admin') } });
+    });
+    await tab.goto(`${node.url}/example/`);
+    await tab.getByRole('status').filter({ hasText: `connected to ${node.name} as admin` }).waitFor();
+    await body(tab, problems, () => tokens);
+  } finally {
+    await browser.close();
+  }
+}
+
+test('a page that React mounts twice, as StrictMode does in development, has one connection and asked for one token', { timeout: 60_000 }, async () => {
+  const ADMIN_API_KEY = 'a-key-of-the-tests-0123456789abcdef';
+  await withCluster({ nodes: 1, env: { ADMIN_API_KEY } }, async (cluster) => {
+    const [node] = cluster.nodes;
+    await withExample(node, 'development/', async (tab, problems, tokens) => {
+      await write(cluster, [oferta(1)]);
+      const row = tab.locator('[data-event="oferta_submitted"]');
+      await row.waitFor();
+      assert.equal(await row.textContent(), 'oferta_submitted1{"n":1,"solicitud_id":"s1","advisor_id":"someone","price":1}');
+      assert.deepEqual(problems, []);
+      assert.equal(tokens(), 1);
+      const metrics = await fetch(`${node.url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_API_KEY}` } });
+      const opened = /^teloo_sessions_opened_total (\d+)$/m.exec(await metrics.text());
+      assert.equal(opened?.[1], '1');
+    });
+  });
+});
+
 test('the React example lists events by name, and says when some were missed', { timeout: 60_000 }, async () => {
   await withCluster({ nodes: 1, env: { RECOVERY_WINDOW: '2s' } }, async (cluster) => {
     const [node] = cluster.nodes;
-    const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
-    try {
-      const tab = await browser.newPage();
-      const problems = [];
-      tab.on('pageerror', (err) => problems.push(String(err)));
-      await tab.route(`${node.url}/example/**`, (route) => {
-        const file = new URL(route.request().url()).pathname.replace('/example/', '') || 'index.html';
-        return route.fulfill({ path: fileURLToPath(new URL(file, page)) });
-      });
-      await tab.route(`${node.url}/demo/token`, (route) => route.fulfill({ json: { token: token('example', 'admin') } }));
-      await tab.goto(`${node.url}/example/`);
-      await tab.getByRole('status').filter({ hasText: `connected to ${node.name} as admin` }).waitFor();
+    await withExample(node, '', async (tab, problems) => {
       await tab.getByRole('textbox').fill('s1');
       await tab.getByRole('button', { name: 'Subscribe' }).click();
       await tab.getByText('in solicitud_s1').waitFor();
@@ -267,8 +303,6 @@ test('the React example lists events by name, and says when some were missed', {
       await tab.getByRole('button', { name: 'Load again' }).click();
       await tab.getByRole('alert').waitFor({ state: 'detached' });
       assert.deepEqual(problems, []);
-    } finally {
-      await browser.close();
-    }
+    });
   });
 });

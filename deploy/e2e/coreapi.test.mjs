@@ -42,7 +42,7 @@ test('the example of the Core API reaches whom it names, once and in order', { t
     await connectAll([client, advisor, admin]);
     const { stdout } = await run(PYTHON, ['example.py', `redis://127.0.0.1:${cluster.redisPort}`], { cwd, env });
     assert.match(stdout, /refused: event name 'pedido_created'\ndone\n$/);
-    const solicitud = event('solicitud_created', '{"solicitud_id":"S-1042","client_id":"C-3","texto":"Balatas"}');
+    const solicitud = event('solicitud_created', '{"solicitud_id":"S-1042","client_id":"C-3","part":"Balatas"}');
     const oferta = event('oferta_submitted',
       '{"solicitud_id":"S-1042","advisor_id":"A-9","client_id":"C-3","price":1152921504606846976}');
     const aviso = event('notificacion_aviso', '{"user_ids":["A-9","C-3"],"text":"¡Nueva oferta!"}');
@@ -150,6 +150,13 @@ test('what would be a dead letter, or be ignored, is refused before it is writte
     assert.deepEqual(await readAll(cluster.redis, EVENTS), []);
   });
 });
+
+for (const file of ['test_gateway_events.py', 'test_models.py']) {
+  test(`${file}, with Debian's Pydantic, jsonschema and redis-py`, { timeout: 60_000 }, async () => {
+    const { stderr } = await run(PYTHON, [file], { cwd, env });
+    assert.match(stderr, /\nOK\n$/);
+  });
+}
 
 test('the bundled schema takes its own examples in Python, and not what differs from them', { timeout: 60_000 }, async () => {
   const { stdout } = await run(PYTHON, ['-c', [

@@ -1,25 +1,27 @@
-// A Node server with the official adapter is a member of the cluster like any other.
+// A Node server with the official adapter is a member of the gateway's cluster like any other; matrix.test.mjs has it
+// feature by feature.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { createAdapter } from '@socket.io/redis-streams-adapter';
+import { createCluster } from 'redis';
 import { Server } from 'socket.io';
 import { assertReceived, connectAll } from './lib/clients.mjs';
 import { withCluster } from './lib/cluster.mjs';
+import { RedisCluster } from './lib/kinds.mjs';
+import { ADAPTER } from './lib/members.mjs';
 import { expectedFor, seenAs } from './lib/routing.mjs';
 import { addAll, connectRedis, entryOf } from './lib/stream.mjs';
 import { stays, timed, until } from './lib/wait.mjs';
 
 /** A Socket.IO server of Node on the cluster's Redis; its sockets take their user from the handshake. */
-async function nodeServer(cluster) {
-  const redis = await connectRedis(cluster.redisPort);
+async function nodeServer(cluster, redis, adapter = ADAPTER) {
+  redis ??= await connectRedis(cluster.redisPort);
   const http = createServer();
   const io = new Server(http, {
-    adapter: createAdapter(redis, {
-      streamName: '{teloo}:log', channelPrefix: '{teloo}', sessionKeyPrefix: '{teloo}:session:', maxLen: 500_000,
-    }),
+    adapter: createAdapter(redis, adapter),
   });
   io.on('connection', (socket) => {
     const { user, role } = socket.handshake.auth;
@@ -61,7 +63,7 @@ async function reading(io, clients) {
   await until('the Node server sees all sockets', async () => {
     io.emit('hello');
     const seen = await io.fetchSockets();
-    return seen.length === 4 && Object.values(clients).every((c) => c.seen('hello').length > 0);
+    return seen.length === Object.keys(clients).length && Object.values(clients).every((c) => c.seen('hello').length > 0);
   }, { every: 200 });
 }
 
@@ -157,6 +159,34 @@ test('serverSideEmit among Node servers works with gateway nodes in between', { 
       assert.equal((await io.fetchSockets()).length, 4, 'requests work as before');
     } finally {
       await other.close();
+    }
+  });
+});
+
+test('on a Redis Cluster, with sharded pub/sub', { timeout: 120_000 }, async () => {
+  const kind = new RedisCluster();
+  await withCluster({ nodes: 1, proxy: false, kind }, async (cluster) => {
+    const redis = createCluster({ rootNodes: kind.all.map((one) => ({ url: `redis://127.0.0.1:${one.port}` })), defaults: { RESP: 2 } });
+    await redis.connect();
+    const server = await nodeServer(cluster, redis, { ...ADAPTER, useShardedPubSub: true });
+    try {
+      const clients = {
+        admin: cluster.client({ on: cluster.nodes[0], user: 'ana', role: 'admin' }),
+        foreign: cluster.client({ on: server, user: 'nora', role: 'advisor', auth: { user: 'nora', role: 'advisor' } }),
+      };
+      await connectAll(Object.values(clients));
+      await reading(server.io, clients);
+      const { admin, foreign } = clients;
+      await reaches(clients, [admin], 'to_role', () => server.io.to('admin').emit('to_role', { n: 1 }));
+      const event = { name: 'notificacion_nueva', data: '{"user_ids":["ana","nora"],"n":1}' };
+      await addAll(cluster.redis, [entryOf(event)], 1);
+      await until('it reaches both', () => admin.received.length > 0 && foreign.received.length > 0);
+      assertReceived(admin, [seenAs(event)]);
+      assertReceived(foreign, [seenAs(event)]);
+      admin.socket.on('question', ({ n }, ack) => ack({ n: n + 1 }));
+      assert.deepEqual(await server.io.timeout(5000).to('admin').emitWithAck('question', { n: 1 }), [{ n: 2 }]);
+    } finally {
+      await server.close();
     }
   });
 });

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io/fs"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -101,6 +102,72 @@ func TestAbsurdNumbersCostNothing(t *testing.T) {
 	require.EqualError(t, err, "/user_ids is against maxItems")
 }
 
+// keywords are what the schemas of events may consist of. With a keyword that looks at names which no schema has, such as
+// additionalProperties, a violation would name what an event holds; so would one that quotes a value.
+var keywords = []string{
+	"$schema", "title", "description", "type", "properties", "required", "examples", "$ref", "items", "maxItems", "minimum", "maximum",
+	"minLength", "maxLength", "enum", "anyOf", "const", "x-ack",
+}
+
+// TestSchemasAreBounded: their keywords are known, and no array has more than what is looked at.
+func TestSchemasAreBounded(t *testing.T) {
+	var hold func(where string, schema map[string]any)
+	hold = func(where string, schema map[string]any) {
+		for keyword := range schema {
+			require.Contains(t, keywords, keyword, where)
+		}
+		if schema["items"] != nil {
+			require.NotNil(t, schema["maxItems"], where)
+			require.LessOrEqual(t, schema["maxItems"], float64(mostItems-1), where)
+			hold(where+"/items", schema["items"].(map[string]any))
+		}
+		properties, _ := schema["properties"].(map[string]any)
+		for name, property := range properties {
+			require.Regexp(t, `^[a-z_]{1,32}$`, name, where)
+			hold(where+"/"+name, property.(map[string]any))
+		}
+		alternatives, _ := schema["anyOf"].([]any)
+		for _, alternative := range alternatives {
+			hold(where+"/anyOf", alternative.(map[string]any))
+		}
+	}
+	for _, dir := range []string{dirEvents, dirFamilies} {
+		for _, name := range Names(dir) {
+			text, err := Files.ReadFile(dir + "/" + name + ".json")
+			require.NoError(t, err)
+			var schema map[string]any
+			require.NoError(t, json.Unmarshal(text, &schema))
+			hold(name, schema)
+		}
+	}
+}
+
+// TestWhatAViolationSaysIsBounded, however many there are, and is nothing of the data.
+func TestWhatAViolationSaysIsBounded(t *testing.T) {
+	s := compiled(t)
+	many := strings.Repeat(`{"secret":"secret"},`, 3000)
+	for event, data := range map[string]string{
+		"notificacion_read":  `{"notificacion_ids":[` + many + `"secret"]}`,
+		"notificacion_aviso": `{"secret":"secret","text":{"secret":1},"user_ids":[` + many + `null]}`,
+		"oferta_submitted":   `{"solicitud_id":"` + strings.Repeat("secret", 9000) + `","advisor_id":["secret"],"price":"secret"}`,
+	} {
+		_, err := s.Check(event, json.RawMessage(data), false)
+		require.Error(t, err, event)
+		requireTame(t, err)
+	}
+}
+
+// said is what a violation may consist of: names that schemas have, types, keywords and numbers.
+var said = regexp.MustCompile(`^(the data|(/[a-z_]{1,32}|/[0-9]{1,4}){1,4}) ` +
+	`(lacks [a-z_, ]{1,100}|is (null|boolean|object|array|number|integer|string) instead of [a-z ]{1,40}|is against [a-zA-Z]{1,20}|is not allowed|is not JSON)` +
+	`(, and [0-9]{1,5} more)?$`)
+
+func requireTame(t testing.TB, err error) {
+	t.Helper()
+	require.Regexp(t, said, err.Error())
+	require.NotContains(t, err.Error(), "secret")
+}
+
 func TestText(t *testing.T) {
 	for event, title := range map[string]string{
 		"oferta_submitted": "OfertaSubmitted", "oferta_other": "OfertaEvent", "connected": "Connected", "refresh_token": "RefreshToken",
@@ -150,5 +217,17 @@ func BenchmarkCheck(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkCheckWorst is data that is as bad as 64 KiB can be.
+func BenchmarkCheckWorst(b *testing.B) {
+	s := compiled(b)
+	data := json.RawMessage(`{"user_id":"u","notificacion_ids":[` + strings.Repeat("{},", 21_000) + `{}]}`)
+	b.ReportAllocs()
+	for range b.N {
+		if _, err := s.Check("notificacion_read", data, false); err == nil {
+			b.Fatal("it was taken")
+		}
 	}
 }

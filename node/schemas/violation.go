@@ -91,15 +91,20 @@ func problem(k jsonschema.ErrorKind) string {
 // mostExponent is the decimal exponent up to which numbers are compared exactly: with greater ones that takes seconds.
 const mostExponent = 400
 
-// tame brings numbers with an absurd exponent within that bound, in place.
+// mostItems is how many elements of an array are looked at: one more than any schema allows, for each costs microseconds.
+const mostItems = 1001
+
+// tame brings numbers with an absurd exponent and arrays within those bounds, in place.
 func tame(value any) any {
 	switch v := value.(type) {
 	case json.Number:
 		return tameNumber(v)
 	case []any:
+		v = v[:min(len(v), mostItems)]
 		for i := range v {
 			v[i] = tame(v[i])
 		}
+		return v
 	case map[string]any:
 		for name := range v {
 			v[name] = tame(v[name])

@@ -1,19 +1,34 @@
 import { io } from 'socket.io-client';
 import { Backoff, Timers } from './backoff.js';
-import type { Connected, Id, SubscriptionAnswer, TokenExpiring } from './events.js';
+import { call } from './callback.js';
+import type { Connected, ErrorCode, Id, RefreshDone, SubscriptionAnswer, TokenExpiring } from './events.js';
 import { judge } from './refusal.js';
+import { Tokens } from './tokens.js';
 import type {
-  ConnectOptions, EndReason, RealtimeClient, RealtimeSocket, ServerToClientEvents, State, TokenReason, WaitReason,
+  ConnectOptions, EndReason, RealtimeClient, RealtimeSocket, ServerToClientEvents, State, WaitReason,
 } from './types.js';
 
-/** How long an answer may take, in milliseconds, before it is asked for again. */
-const PATIENCE = 10_000;
+/** How long things may take, in milliseconds. */
+export const WAITS = {
+  /** An answer of the gateway, before it is asked for again. */
+  answer: 10_000,
+  /** A call of getToken. Three of them have room between the gateway's notice and the expiry. */
+  token: 20_000,
+  /** A connect, from its beginning to the greeting. */
+  connect: 30_000,
+};
 
 /** A connection that held for as long, in milliseconds, begins the waits anew. */
 const STABLE = 10_000;
 
 /** Renewals of a token are about as far apart at least, in milliseconds. */
 const RECENT = 30_000;
+
+/** What the gateway says where the same request may succeed a little later. */
+const PASSING: readonly ErrorCode[] = ['unavailable', 'rate_limited'];
+
+/** Milliseconds over which onResync is spread, if the page says nothing. */
+const RESYNC_SPREAD = 2000;
 
 /** How many tokens in a row may be refused before the client ends. */
 const REFUSALS = 5;
@@ -23,13 +38,17 @@ export function connect(url: string, options: ConnectOptions): RealtimeClient {
   return new Client(url, options);
 }
 
-class Client implements RealtimeClient {
+/** The client, with the waits that tests shorten. */
+export class Client implements RealtimeClient {
   readonly socket: RealtimeSocket;
 
   private current: State = { status: 'connecting' };
   private readonly min: number;
   private readonly backoff: Backoff;
   private readonly timers = new Timers();
+  private readonly tokens: Tokens;
+  /** What the present attempt connects with. */
+  private token = '';
   /** The solicitudes to be in, by their rooms. */
   private readonly wanted = new Map<string, Id>();
   /** What is asked for a room, the last of it. */
@@ -45,17 +64,16 @@ class Client implements RealtimeClient {
   private refusals = 0;
   /** What the gateway said before it closed for good. */
   private fault: EndReason | undefined;
-  /** Why the next loss is one, if it is our own doing. */
-  private lost: WaitReason | undefined;
   /** The token that has to be renewed, until that has begun. */
   private expiring: TokenExpiring | undefined;
   /** The era whose token is being renewed. */
   private renewing = -1;
   private renewedAt = 0;
 
-  constructor(url: string, private readonly options: ConnectOptions) {
+  constructor(url: string, private readonly options: ConnectOptions, private readonly waits = WAITS) {
     this.min = options.backoff?.min ?? 1000;
     this.backoff = new Backoff(this.min, options.backoff?.max ?? 30_000);
+    this.tokens = new Tokens(options.getToken, this.timers, (fault) => this.tell(fault), waits.token);
     this.socket = io(url, {
       withCredentials: true,
       ...options.socket,
@@ -63,11 +81,13 @@ class Client implements RealtimeClient {
       forceNew: true,
       // What socket.io-client does not retry, a refused connect, is retried here; so all is.
       reconnection: false,
-      auth: (give) => void this.authorize(give),
+      // It would send a renewal again on the next connection.
+      retries: 0,
+      auth: (give) => give({ token: this.token }),
     });
     this.listen();
-    options.onState?.(this.current);
-    this.socket.connect();
+    call(options.onState, this.current);
+    void this.begin();
   }
 
   get state(): State {
@@ -77,16 +97,19 @@ class Client implements RealtimeClient {
   on<Name extends keyof ServerToClientEvents>(name: Name, handler: ServerToClientEvents[Name]): () => void {
     // Its types cannot follow a name that is a parameter.
     const socket = this.socket as unknown as {
-      on(name: string, handler: unknown): void;
-      off(name: string, handler: unknown): void;
+      on(name: string, listener: (data: unknown) => void): void;
+      off(name: string, listener: (data: unknown) => void): void;
     };
-    socket.on(name, handler);
-    return () => socket.off(name, handler);
+    // If it threw, other handlers would not be called, and the event would come again after a loss: socket.io-client takes
+    // note of an event's position behind them.
+    const listener = (data: unknown) => call(handler as (data: unknown) => void, data);
+    socket.on(name, listener);
+    return () => socket.off(name, listener);
   }
 
   subscribe(solicitud: Id): Promise<SubscriptionAnswer> {
     this.wanted.set(roomOf(solicitud), solicitud);
-    return quiet(this.enter(solicitud));
+    return quiet(this.ask('subscribe_solicitud', solicitud));
   }
 
   unsubscribe(solicitud: Id): Promise<SubscriptionAnswer> {
@@ -112,35 +135,38 @@ class Client implements RealtimeClient {
     socket.on('connect_error', (error) => this.failed(error));
     socket.on('disconnect', (reason) => {
       if (reason === 'io server disconnect') this.end(this.fault ?? 'kicked');
-      else if (reason === 'io client disconnect') this.end('closed');
-      else this.retry(this.lost ?? 'connection_lost');
+      else if (reason !== 'io client disconnect') this.retry('connection_lost');
+      else if (this.current.status !== 'waiting') this.end('closed'); // an attempt that was given up is ours
     });
   }
 
-  /** Answers socket.io-client, which asks for the token once a connection is open. */
-  private async authorize(give: (auth: { token: string }) => void): Promise<void> {
+  /** Makes an attempt: a token first, so that the gateway is left alone while there is none. */
+  private async begin(): Promise<void> {
     const { era } = this;
-    const token = await this.token(this.refusals > 0 ? 'refused' : 'connect');
+    // A page that closes in the same breath, as React's StrictMode makes it, asks for nothing.
+    await Promise.resolve();
     if (era !== this.era) return;
-    if (token !== undefined) {
-      give({ token });
+    const token = await this.tokens.get(this.refusals > 0 ? 'refused' : 'connect');
+    if (era !== this.era) return;
+    if (token === undefined) {
+      this.retry('token_unavailable');
       return;
     }
-    this.lost = 'token_unavailable';
-    this.socket.io.engine.close();
+    this.token = token;
+    this.socket.connect();
+    await this.timers.sleep(this.waits.connect);
+    if (era !== this.era) return;
+    // A gateway that keeps the connection alive and never answers.
+    this.retry('unreachable');
+    this.socket.disconnect();
   }
 
-  /** A token, or undefined if there is none now. */
-  private async token(reason: TokenReason): Promise<string | undefined> {
-    try {
-      return await this.options.getToken(reason);
-    } catch (fault) {
-      this.options.onError?.(fault);
-      return undefined;
-    }
+  private tell(fault: unknown): void {
+    if (this.current.status !== 'ended') call(this.options.onError, fault);
   }
 
   private async greeted(greeting: Connected): Promise<void> {
+    if (this.current.status === 'ended') return;
     // Those that were asked for before the first connection are being asked for.
     const left = this.connectedBefore ? [...this.wanted].filter(([room]) => !greeting.rooms.includes(room)) : [];
     this.owed ||= this.connectedBefore && !greeting.recovered;
@@ -154,8 +180,10 @@ class Client implements RealtimeClient {
     waiting.forEach((go) => go());
     await Promise.allSettled(left.map(([, solicitud]) => this.enterAgain(solicitud)));
     if (!this.owed || era !== this.era) return; // in another era its greeting sees to it
+    await this.timers.sleep(Math.random() * (this.options.resyncSpread ?? RESYNC_SPREAD));
+    if (era !== this.era) return;
     this.owed = false;
-    this.options.onResync?.();
+    call(this.options.onResync);
   }
 
   private failed(error: unknown): void {
@@ -163,26 +191,27 @@ class Client implements RealtimeClient {
     if (verdict.refused) this.refusals += 1;
     if (verdict.end) this.end(verdict.end);
     else if (verdict.refused && this.refusals >= REFUSALS) this.end(verdict.refused);
-    else this.retry(this.lost ?? verdict.wait, verdict.least);
+    else this.retry(verdict.wait, verdict.least);
   }
 
   /** Connects anew after a while; once, however many events tell of one loss. */
   private retry(reason: WaitReason, least = 0): void {
     if (this.current.status === 'ended' || this.current.status === 'waiting') return;
     if (this.current.status === 'connected' && Date.now() - this.connectedAt > STABLE) this.backoff.reset();
-    this.lost = undefined;
     const era = this.enterEra();
     const retryIn = this.backoff.next(least);
     this.become({ status: 'waiting', reason, retryIn });
     void this.timers.sleep(retryIn).then(() => {
       if (era !== this.era) return;
       this.become({ status: 'connecting' });
-      this.socket.connect();
+      if (era === this.era) void this.begin();
     });
   }
 
   private enterEra(): number {
     this.expiring = undefined;
+    // One that found the connection dead waits for the next, which has a newer token.
+    this.socket.sendBuffer = this.socket.sendBuffer.filter(({ data }) => data[0] !== 'refresh_token');
     this.era += 1;
     return this.era;
   }
@@ -199,7 +228,7 @@ class Client implements RealtimeClient {
 
   private become(state: State): void {
     this.current = state;
-    this.options.onState?.(state);
+    call(this.options.onState, state);
   }
 
   /** Renews the token in place, until that has succeeded or the connection is lost. */
@@ -213,48 +242,65 @@ class Client implements RealtimeClient {
       const recent = Date.now() - this.renewedAt < RECENT;
       this.expiring = undefined;
       if (recent) await this.timers.sleep(Math.min(Math.max(left / 2, 1000), RECENT));
-      const waits = new Backoff(this.min, 10_000);
-      while (era === this.era && !(await this.renewOnce(era))) await this.timers.sleep(waits.next());
+      await this.renewOnce(era);
     }
     if (this.renewing === era) this.renewing = -1;
   }
 
-  private async renewOnce(era: number): Promise<boolean> {
-    const token = await this.token('expiring');
-    if (token === undefined || era !== this.era) return false;
-    try {
-      const answer = await this.socket.timeout(PATIENCE).emitWithAck('refresh_token', { token });
-      if (answer.ok) this.renewedAt = Date.now();
-      else this.options.onError?.(new Error(`refresh_token: ${answer.error.code}`));
-      return answer.ok;
-    } catch {
-      return false; // no answer, or the connection was lost
+  private async renewOnce(era: number): Promise<void> {
+    const waits = new Backoff(this.min, 10_000);
+    let token: string | undefined;
+    while (era === this.era) {
+      token ??= await this.tokens.get('expiring');
+      if (token !== undefined && era === this.era) {
+        const fault = await this.offer(token, era);
+        if (fault === undefined) return;
+        if (!PASSING.includes(fault)) token = undefined; // another is needed
+      }
+      await this.timers.sleep(waits.next());
     }
   }
 
-  /** Enters a room, and wants to be in it no more if that is refused. */
-  private async enter(solicitud: Id): Promise<SubscriptionAnswer> {
-    const answer = await this.ask('subscribe_solicitud', solicitud);
-    if (!answer.ok) this.wanted.delete(roomOf(solicitud));
-    return answer;
+  /** Offers a token to the gateway; returns what was wrong, or undefined. */
+  private async offer(token: string, era: number): Promise<ErrorCode | undefined> {
+    try {
+      const answer = await this.socket.timeout(this.waits.answer).emitWithAck('refresh_token', { token });
+      if (answer.ok && era === this.era) this.renewed(answer);
+      if (answer.ok) return undefined;
+      this.tell(new Error(`refresh_token: ${answer.error.code}`));
+      return answer.error.code;
+    } catch {
+      return 'unavailable'; // no answer, or the connection was lost
+    }
+  }
+
+  /** Takes note of a renewal, and tells the page of another role. */
+  private renewed({ role, rooms }: RefreshDone): void {
+    this.renewedAt = Date.now();
+    if (this.current.status !== 'connected' || this.current.greeting.role === role) return;
+    this.become({ status: 'connected', greeting: { ...this.current.greeting, role, rooms } });
   }
 
   /** Enters a room that it was in; that this is no longer allowed is told, for nobody waits for the answer. */
   private async enterAgain(solicitud: Id): Promise<void> {
-    const answer = await this.enter(solicitud);
-    if (!answer.ok) this.options.onError?.(new Error(`subscribe_solicitud ${solicitud}: ${answer.error.code}`));
+    const answer = await this.ask('subscribe_solicitud', solicitud);
+    if (!answer.ok) this.tell(new Error(`subscribe_solicitud ${solicitud}: ${answer.error.code}`));
   }
 
-  /** Asks for one thing after the other where they are about the same room. */
-  private ask(event: Subscription, solicitud: Id): Promise<SubscriptionAnswer> {
+  /** Asks for one thing after the other where they are about the same room; the last of it says whether to be in it. */
+  private async ask(event: Subscription, solicitud: Id): Promise<SubscriptionAnswer> {
     const room = roomOf(solicitud);
     const own = Promise.resolve(this.asking.get(room)).catch(() => undefined).then(() => this.askUntilAnswered(event, solicitud));
     this.asking.set(room, own);
-    const forget = () => {
-      if (this.asking.get(room) === own) this.asking.delete(room);
-    };
-    own.then(forget, forget);
-    return own;
+    const isLast = () => this.asking.get(room) === own;
+    try {
+      const answer = await own;
+      if (isLast() && event === 'subscribe_solicitud' && answer.ok) this.wanted.set(room, solicitud);
+      else if (isLast()) this.wanted.delete(room);
+      return answer;
+    } finally {
+      if (isLast()) this.asking.delete(room);
+    }
   }
 
   private async askUntilAnswered(event: Subscription, solicitud: Id): Promise<SubscriptionAnswer> {
@@ -262,8 +308,8 @@ class Client implements RealtimeClient {
     for (;;) {
       await this.connected();
       try {
-        const answer = await this.socket.timeout(PATIENCE).emitWithAck(event, { solicitud_id: solicitud });
-        if (answer.ok || !['unavailable', 'rate_limited'].includes(answer.error.code)) return answer;
+        const answer = await this.socket.timeout(this.waits.answer).emitWithAck(event, { solicitud_id: solicitud });
+        if (answer.ok || !PASSING.includes(answer.error.code)) return answer;
       } catch {
         // no answer, or the connection was lost
       }

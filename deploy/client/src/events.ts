@@ -127,11 +127,11 @@ export interface EvaluacionCreated {
    */
   solicitud_id: Id;
   /**
-   * The advisor concerned; gets the event, and may subscribe to the solicitud.
+   * The advisor concerned; gets the event.
    */
   advisor_id?: OptionalId;
   /**
-   * Who asked; gets the event, and may subscribe to the solicitud.
+   * Who asked; gets the event.
    */
   client_id?: OptionalId;
   /**
@@ -303,6 +303,10 @@ export interface SolicitudClosed {
    */
   client_id?: OptionalId;
   /**
+   * An advisor concerned; may subscribe to the solicitud.
+   */
+  advisor_id?: OptionalId;
+  /**
    * Why.
    */
   reason?: string;
@@ -322,6 +326,10 @@ export interface SolicitudCreated {
    * Who asked; gets the event, and may subscribe to the solicitud.
    */
   client_id?: OptionalId;
+  /**
+   * An advisor concerned; may subscribe to the solicitud.
+   */
+  advisor_id?: OptionalId;
   /**
    * What is asked for.
    */
@@ -350,6 +358,10 @@ export interface SolicitudUpdated {
    * Who asked; gets the event, and may subscribe to the solicitud.
    */
   client_id?: OptionalId;
+  /**
+   * An advisor concerned; may subscribe to the solicitud.
+   */
+  advisor_id?: OptionalId;
   /**
    * What is asked for.
    */
@@ -388,11 +400,11 @@ export interface EvaluacionEvent {
    */
   solicitud_id: Id;
   /**
-   * The advisor concerned; gets the event, and may subscribe to the solicitud.
+   * The advisor concerned; gets the event.
    */
   advisor_id?: OptionalId;
   /**
-   * Who asked; gets the event, and may subscribe to the solicitud.
+   * Who asked; gets the event.
    */
   client_id?: OptionalId;
 }
@@ -451,6 +463,10 @@ export interface SolicitudEvent {
    * Who asked; gets the event, and may subscribe to the solicitud.
    */
   client_id?: OptionalId;
+  /**
+   * An advisor concerned; may subscribe to the solicitud.
+   */
+  advisor_id?: OptionalId;
 }
 /**
  * The gateway's own events.

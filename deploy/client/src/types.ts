@@ -44,10 +44,23 @@ export type State =
   | { status: 'waiting'; reason: WaitReason; /** Milliseconds until the next attempt. */ retryIn: number }
   | { status: 'ended'; reason: EndReason };
 
+/** Options of socket.io-client that are not the page's to set. */
+type Ours =
+  | 'auth'
+  | 'autoConnect'
+  | 'forceNew'
+  | 'multiplex'
+  | 'retries'
+  | 'reconnection'
+  | 'reconnectionAttempts'
+  | 'reconnectionDelay'
+  | 'reconnectionDelayMax'
+  | 'randomizationFactor';
+
 export interface ConnectOptions {
   /**
-   * Returns a token of the user. It is called for each connect and before the token expires. If it throws, it is called
-   * again later.
+   * Returns a token of the user. It is called for each connect and before the token expires, never while another call of
+   * this client is out. If it throws, gives none or takes over 20 s, it is called again later.
    */
   getToken: (reason: TokenReason) => string | Promise<string>;
   /** Told of each state, the first one included. */
@@ -57,12 +70,17 @@ export interface ConnectOptions {
    * back by then, so that nothing is missed between the two.
    */
   onResync?: () => void;
-  /** Told of what getToken threw, and of what went wrong without consequences. */
+  /**
+   * Milliseconds over which calls of onResync are spread, since all pages of a gateway may have to load at once. 0 calls at
+   * once. Default 2,000.
+   */
+  resyncSpread?: number;
+  /** Told of what getToken threw, and of what went wrong without consequences. What handlers throw goes to the window's error event. */
   onError?: (fault: unknown) => void;
   /** Milliseconds of the shortest and the longest wait between attempts; each is doubled and spread. Default 1,000 and 30,000. */
   backoff?: { min?: number; max?: number };
   /** Options of socket.io-client; how it reconnects is this client's. */
-  socket?: Partial<Omit<ManagerOptions & SocketOptions, 'auth' | 'autoConnect' | 'forceNew' | 'multiplex' | 'reconnection'>>;
+  socket?: Partial<Omit<ManagerOptions & SocketOptions, Ours>>;
 }
 
 export interface RealtimeClient {

@@ -35,6 +35,16 @@ test('waits double up to the longest, are spread, and are never below what was a
   waits.reset();
   assert.ok(waits.next() <= 1500);
   for (let i = 0; i < 10; i++) assert.ok(waits.next(5000) >= 5000);
+  for (let i = 0; i < 10; i++) assert.ok(new Backoff(0, 0).next() >= 50);
+});
+
+test('those who were told to wait for the same time do not come back in the same moment', () => {
+  for (const least of [5000, 60_000]) {
+    const times = Array.from({ length: 200 }, () => new Backoff(1000, 30_000).next(least));
+    assert.ok(Math.min(...times) >= least);
+    const first = times.filter((ms) => ms < least * 1.1).length;
+    assert.ok(first > 5 && first < 100, `${first} of 200 within the first fifth of the spread`);
+  }
 });
 
 test('timers that are ended leave nobody waiting', async () => {

@@ -30,10 +30,13 @@ test('a page that keeps to the contract compiles, also with an event that it dec
   assert.equal(await compile('right'), '');
 });
 
-test('a misspelt field, event, option of a request or type does not compile', async () => {
+test('a misspelt field, event, request, option or type does not compile', async () => {
   const said = await compile('wrong');
   const faults = said.match(/^.*wrong\.ts\(\d+.*$/gm) ?? [];
-  const words = ["'prize'", '"oferta_submited"', "'recoverd'", '{ price: string; }', "'solicitudid'", "'expires_at'"];
+  const words = [
+    "'prize'", '"oferta_submited"', "'recoverd'", '{ price: string; }', "'solicitudid'", "'expires_at'", '"oferta_submited"', '"subscribe_solicitd"',
+    "'extra'", "'Id'", "'undefined'", "'onResinc'", "'retries'", "'greeting'",
+  ];
   assert.equal(faults.length, words.length, said);
   words.forEach((word, i) => assert.ok(faults[i].includes(word), `${word}: ${faults[i]}`));
 });

@@ -163,13 +163,13 @@ export class Cluster {
     return this.nodes.find((n) => n.name === name);
   }
 
-  /** Throws when a node asked Redis for something that its user there has no right to. */
-  async checkRights() {
+  /** Throws when a node, or another of these users, asked Redis for something that its user there has no right to. */
+  async checkRights(others = []) {
     for (const redis of this.kind ? this.kind.servers() : [this.redis]) {
       if (!redis?.isReady) continue; // it was stopped for good
       const log = await redis.sendCommand(['ACL', 'LOG']);
       const refused = log.map((flat) => Object.fromEntries(flat.flatMap((v, i) => (i % 2 ? [] : [[v, flat[i + 1]]]))))
-        .filter((one) => one.username === GATEWAY_USER.REDIS_USERNAME && one.reason !== 'auth');
+        .filter((one) => [GATEWAY_USER.REDIS_USERNAME, ...others].includes(one.username) && one.reason !== 'auth');
       if (refused.length > 0) throw new Error(`Redis refused: ${refused.map((r) => `${r.object} (${r.reason}, ${r.context})`)}`);
     }
   }
