@@ -122,7 +122,7 @@ func (t *term) sendMarkers(ctx context.Context) {
 	}
 	const all = "all"
 	t.border.note(&t.count, func(b *border) {
-		b.own, b.ownTill = map[string]struct{}{all: {}}, time.Now().Add(2*markersTimeout)
+		b.own, b.ownTill = map[string]struct{}{all: {}}, time.Now().Add(markersPatience)
 	})
 	if cluster, is := t.deps.Redis.(*redis.ClusterClient); is {
 		_ = cluster.ForEachShard(ctx, func(ctx context.Context, one *redis.Client) error {

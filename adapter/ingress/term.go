@@ -20,8 +20,9 @@ const (
 	batchBytes    = 1 << 20
 	// finishTimeout bounds the appending of what waits when the node stops.
 	finishTimeout = time.Second
-	// markersTimeout bounds the publishing of markers, and half of what it takes them to come.
-	markersTimeout = 500 * time.Millisecond
+	// markersTimeout bounds the publishing of markers, markersPatience what it takes them to come.
+	markersTimeout  = 500 * time.Millisecond
+	markersPatience = 5 * time.Second
 	// heirPoll is how often the lease is looked at while it is handed over.
 	heirPoll = 10 * time.Millisecond
 	retryMin = 50 * time.Millisecond
