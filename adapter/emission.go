@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -31,6 +30,8 @@ type Emission struct {
 	Args []any
 	// Volatile lets a socket that cannot take the event at once go without it.
 	Volatile bool
+	// MaxBytes bounds what a client is sent of it, in bytes. 0: nothing does.
+	MaxBytes int
 }
 
 // DecodeEmission reads what @socket.io/redis-emitter and socket.io-emitter publish: msgpack of [uid, packet, opts]. It is
@@ -69,61 +70,11 @@ func DecodeEmission(payload []byte) (Emission, error) {
 	return e, nil
 }
 
-// WithAttachments returns the arguments of a JSON array in which Socket.IO's placeholders stand for attachments.
-func WithAttachments(array json.RawMessage, attachments [][]byte) ([]any, error) {
-	dec := json.NewDecoder(bytes.NewReader(array))
-	dec.UseNumber()
-	var args []any
-	if !jsonscan.Valid(array) {
-		return nil, errJSON
-	}
-	if err := dec.Decode(&args); err != nil {
-		return nil, err
-	}
-	for i, arg := range args {
-		filled, err := fill(arg, attachments, 0)
-		if err != nil {
-			return nil, err
-		}
-		args[i] = filled
-	}
-	return args, nil
-}
-
-var errPlaceholder = errors.New("a placeholder without its attachment")
-
-// fill puts attachments in their placeholders' places, within v.
-func fill(v any, attachments [][]byte, depth int) (_ any, err error) {
-	if depth > maxDepth {
-		return nil, errTooDeep
-	}
-	switch v := v.(type) {
-	case []any:
-		for i := range v {
-			if v[i], err = fill(v[i], attachments, depth+1); err != nil {
-				return nil, err
-			}
-		}
-	case map[string]any:
-		if v["_placeholder"] == true {
-			text, _ := v["num"].(json.Number)
-			num, err := strconv.Atoi(text.String())
-			if err != nil || num < 0 || num >= len(attachments) {
-				return nil, errPlaceholder
-			}
-			return attachments[num], nil
-		}
-		for key := range v {
-			if v[key], err = fill(v[key], attachments, depth+1); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return v, nil
-}
+// ErrEmissionTooLarge is wrapped by the errors for an emission of more than its MaxBytes.
+var ErrEmissionTooLarge = errors.New("adapter: emission too large")
 
 // EncodeEmission returns the field/value pairs of e's log entry, in the form of @socket.io/redis-streams-adapter 0.3. Its
-// errors wrap ErrInvalidBroadcast. It is pure.
+// errors wrap ErrInvalidBroadcast, or ErrEmissionTooLarge. It is pure.
 func EncodeEmission(uid string, e Emission) ([]string, error) {
 	if err := checkEmission(e); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidBroadcast, err)
@@ -137,11 +88,8 @@ func EncodeEmission(uid string, e Emission) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidBroadcast, err)
 	}
-	if len(body.attachments) > maxAttachments {
-		return nil, fmt.Errorf("%w: %d attachments, a client takes %d", ErrInvalidBroadcast, len(body.attachments), maxAttachments)
-	}
-	if !jsonscan.Valid(body.array) { // nested more deeply than a client's reader would like
-		return nil, fmt.Errorf("%w: %w", ErrInvalidBroadcast, errJSON)
+	if err := checkBody(body, args, e.MaxBytes); err != nil {
+		return nil, err
 	}
 	nsp := e.Nsp
 	if nsp == "" {
@@ -156,6 +104,28 @@ func EncodeEmission(uid string, e Emission) ([]string, error) {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidBroadcast, err)
 	}
 	return logFields(uid, nsp, typeBroadcast, data), nil
+}
+
+// checkBody refuses what clients, or this node, would not take.
+func checkBody(body packetBody, args []any, most int) error {
+	if len(body.attachments) > maxAttachments {
+		return fmt.Errorf("%w: %d attachments, a client takes %d", ErrInvalidBroadcast, len(body.attachments), maxAttachments)
+	}
+	size := len(body.array)
+	for _, attachment := range body.attachments {
+		size += len(attachment)
+	}
+	if most > 0 && size > most {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrEmissionTooLarge, size, most)
+	}
+	if !jsonscan.Valid(body.array) { // nested more deeply than a client's reader would like
+		return fmt.Errorf("%w: %w", ErrInvalidBroadcast, errJSON)
+	}
+	// Among real ones a client takes any placeholder for one, and one without attachment ends its connection.
+	if len(body.attachments) > 0 && hasPlaceholder(args) {
+		return fmt.Errorf("%w: %w", ErrInvalidBroadcast, errPlaceholder)
+	}
+	return nil
 }
 
 func checkEmission(e Emission) error {

@@ -3,6 +3,7 @@ package adapter
 import (
 	"encoding/base64"
 	"encoding/json"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -43,6 +44,7 @@ func throughTheLog(t testing.TB, e Emission) entry {
 func TestEmissionsOfTheClassicEmitters(t *testing.T) {
 	for name, want := range map[string]struct {
 		array    string
+		attached [][]byte
 		rooms    []string
 		except   []string
 		volatile bool
@@ -51,15 +53,16 @@ func TestEmissionsOfTheClassicEmitters(t *testing.T) {
 		"room":   {array: `["one"]`, rooms: []string{"r1"}},
 		// Volatile and with a string at the end it would be taken for an offset.
 		"except":   {array: `["two","last"]`, rooms: []string{"r1", "r2"}, except: []string{"r3"}},
-		"binary":   {array: `["bin",{"f":{"_placeholder":true,"num":0}},"1970-01-01T00:00:00.000Z"]`},
+		"binary":   {array: `["bin",{"f":{"_placeholder":true,"num":0}},"1970-01-01T00:00:00.000Z"]`, attached: [][]byte{{1, 2, 255}}},
 		"old":      {array: `["old1",{"a":1}]`, rooms: []string{"r1"}},
-		"volatile": {array: `["old2",{"_placeholder":true,"num":0}]`, rooms: []string{"r1", "r2"}, volatile: true},
+		"volatile": {array: `["old2",{"_placeholder":true,"num":0}]`, attached: [][]byte{{7}}, rooms: []string{"r1", "r2"}, volatile: true},
 	} {
 		e, err := DecodeEmission(emittedPayload(t, name))
 		require.NoError(t, err, name)
 		require.Equal(t, "/", e.Nsp, name)
 		read := throughTheLog(t, e)
 		require.Equal(t, want.array, string(read.packet.array), name)
+		require.Equal(t, want.attached, read.packet.attachments, name)
 		require.ElementsMatch(t, want.rooms, read.opts.Rooms, name)
 		require.ElementsMatch(t, want.except, read.opts.Except, name)
 		require.Equal(t, want.volatile, read.opts.Flags.Volatile, name)
@@ -118,7 +121,7 @@ func TestEmissionsThatClientsWouldNotTake(t *testing.T) {
 }
 
 func TestAttachmentsAreWhereTheyBelong(t *testing.T) {
-	args, err := WithAttachments([]byte(`[{"f":{"_placeholder":true,"num":1},"n":9007199254740993},[{"_placeholder":true,"num":0}]]`), [][]byte{{1}, {2}})
+	args, err := WithAttachments([]byte(`[{"f":{"_placeholder":true,"num":1},"n":9007199254740993},[{"_placeholder":true,"num":0}]]`), [][]byte{{1}, {2}}, 1000)
 	require.NoError(t, err)
 	read := throughTheLog(t, Emission{Event: "e", Args: args})
 	require.Equal(t, `["e",{"f":{"_placeholder":true,"num":0},"n":9007199254740993},[{"_placeholder":true,"num":1}]]`, string(read.packet.array))
@@ -126,9 +129,71 @@ func TestAttachmentsAreWhereTheyBelong(t *testing.T) {
 	for _, bad := range []string{
 		`[{"_placeholder":true,"num":2}]`, `[{"_placeholder":true,"num":-1}]`, `[{"_placeholder":true}]`, `[{"_placeholder":true,"num":"0"}]`, `{}`, `[`,
 	} {
-		_, err := WithAttachments([]byte(bad), [][]byte{{1}, {2}})
+		_, err := WithAttachments([]byte(bad), [][]byte{{1}, {2}}, 1000)
 		require.Error(t, err, bad)
 	}
+}
+
+func TestTheSameAttachmentManyTimesIsBounded(t *testing.T) {
+	big := make([]byte, 1000)
+	const one = `{"_placeholder":true,"num":0}`
+	array := []byte("[" + one + "," + one + "," + one + "]")
+	args, err := WithAttachments(array, [][]byte{big}, 3000+len(array))
+	require.NoError(t, err)
+	require.Len(t, args, 3)
+	_, err = WithAttachments(array, [][]byte{big}, 2999+len(array))
+	require.ErrorIs(t, err, ErrEmissionTooLarge)
+	_, err = WithAttachments([]byte("["+strings.Repeat(one+",", maxAttachments)+one+"]"), [][]byte{{1}}, 1<<20)
+	require.ErrorIs(t, err, ErrEmissionTooLarge)
+	_, err = WithAttachments([]byte(strings.Repeat("[", 1000)+strings.Repeat("]", 1000)), nil, 1<<20)
+	require.Error(t, err)
+}
+
+func TestKeysBesideAttachmentsKeepTheirOrder(t *testing.T) {
+	args, err := WithAttachments([]byte(`[{"z":1,"a":{"_placeholder":true,"num":0},"m":{"y":1e2,"b":null}}]`), [][]byte{{1}}, 1000)
+	require.NoError(t, err)
+	require.Equal(t, `["e",{"z":1,"a":{"_placeholder":true,"num":0},"m":{"y":1e2,"b":null}}]`, string(mustBody(t, args).array))
+	require.Equal(t, [][]byte{{1}}, throughTheLog(t, Emission{Event: "e", Args: args}).packet.attachments)
+}
+
+func mustBody(t *testing.T, args []any) packetBody {
+	t.Helper()
+	body, err := bodyOf(append([]any{"e"}, args...))
+	require.NoError(t, err)
+	return body
+}
+
+// A client closes its connection over a placeholder without attachment, and again whenever it is sent the event again.
+func TestAForgedPlaceholderIsRefused(t *testing.T) {
+	forged := object{keys: []string{placeholderKey, "num"}, values: []any{true, int64(9)}}
+	for _, with := range []any{
+		forged,
+		[]any{forged},
+		map[string]any{placeholderKey: true},
+		object{keys: []string{"a"}, values: []any{forged}},
+		json.RawMessage(`{"_placeholder":true,"num":9}`),
+		json.RawMessage(`{"\u005fplaceholder":true,"num":9}`),
+	} {
+		_, err := EncodeEmission("n", Emission{Event: "e", Args: []any{with, []byte{1}}})
+		require.ErrorIs(t, err, ErrInvalidBroadcast)
+	}
+	// Without attachments it means nothing.
+	_, err := EncodeEmission("n", Emission{Event: "e", Args: []any{forged}})
+	require.NoError(t, err)
+	_, err = EncodeEmission("n", Emission{Event: "e", Args: []any{json.RawMessage(`"\n"`), []byte{1}}})
+	require.NoError(t, err)
+}
+
+// Of 1 KiB of msgpack there may be 5 KiB of JSON.
+func TestWhatAClientIsSentOfAnEmissionIsBounded(t *testing.T) {
+	e := Emission{Event: "e", Args: []any{make([]any, 1000)}, MaxBytes: 5007}
+	_, err := EncodeEmission("n", e)
+	require.NoError(t, err)
+	e.MaxBytes--
+	_, err = EncodeEmission("n", e)
+	require.ErrorIs(t, err, ErrEmissionTooLarge)
+	_, err = EncodeEmission("n", Emission{Event: "e", Args: []any{make([]byte, 2000)}, MaxBytes: 2000})
+	require.ErrorIs(t, err, ErrEmissionTooLarge)
 }
 
 func TestNotepacksOwnExtensions(t *testing.T) {
@@ -185,6 +250,7 @@ func TestAppendingIsFencedByTheLease(t *testing.T) {
 	n, err = cluster.AppendFenced(ctx, lease, "a#1", [][]string{entryFor("one"), entryFor("two")})
 	require.NoError(t, err)
 	require.Equal(t, 2, n)
+	require.Zero(t, cluster.Stats().PublishFailed)
 	require.NoError(t, rdb.Set(ctx, lease, "a#2", 0).Err())
 	_, err = cluster.AppendFenced(ctx, lease, "a#1", [][]string{entryFor("late")})
 	require.ErrorIs(t, err, ErrNotHeld)
@@ -204,6 +270,7 @@ func FuzzDecodeEmission(f *testing.F) {
 	for name := range emitted {
 		f.Add(emittedPayload(f, name))
 	}
+	f.Add([]byte("\x93\xa1u\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x93\xa1e\xc4\x01\x01\x82\xac_placeholder\xc3\xa3num\x09\x81\xa5rooms\x90"))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		e, err := DecodeEmission(payload)
 		if err != nil {
@@ -221,6 +288,9 @@ func FuzzDecodeEmission(f *testing.F) {
 		require.True(t, utf8.ValidString(text))
 		decoder := parser.NewDecoder()
 		require.NoError(t, decoder.Add(text), text)
+		for _, attachment := range read.packet.attachments {
+			require.NoError(t, decoder.Add(attachment), text)
+		}
 		decoder.Destroy()
 	})
 }

@@ -41,11 +41,11 @@ func (c *Cluster) AppendFenced(ctx context.Context, lease, value string, entries
 	appended, _ := reply[1].(int64)
 	refused, _ := reply[2].(string)
 	c.count.published.Add(uint64(max(appended, 0)))
-	c.count.publishFailed.Add(uint64(max(int64(len(entries))-appended, 0)))
-	switch {
-	case held != 1:
+	if held != 1 { // nothing has failed: it is another's to append
 		return 0, ErrNotHeld
-	case refused != "":
+	}
+	c.count.publishFailed.Add(uint64(max(int64(len(entries))-appended, 0)))
+	if refused != "" {
 		return int(appended), fmt.Errorf("fenced script: %s", refused)
 	}
 	return int(appended), nil

@@ -42,6 +42,10 @@ func freeze(v any, depth int) (frozen any, binary bool, err error) {
 		return freezeSlice(v, depth)
 	case map[string]any:
 		return freezeMap(v, depth)
+	case object:
+		values, binary, err := freezeSlice(v.values, depth)
+		list, _ := values.([]any)
+		return object{keys: v.keys, values: list}, binary, err
 	case []byte:
 		return v, true, nil
 	case *types.StringBuffer:

@@ -163,8 +163,8 @@ func (f *form) fill(pairs []string) *RejectError {
 
 // unpack takes the keys of a payload. JSON null means absent.
 func (f *form) unpack(payload string) *RejectError {
-	if len(payload) > maxPayloadBytes {
-		return reject(ReasonPayloadTooLarge, "payload has %d bytes, limit %d", len(payload), maxPayloadBytes)
+	if len(payload) > MaxPayloadBytes {
+		return reject(ReasonPayloadTooLarge, "payload has %d bytes, limit %d", len(payload), MaxPayloadBytes)
 	}
 	raw := []byte(payload)
 	if !jsonscan.Object(raw) {
@@ -240,8 +240,8 @@ func (f *form) check(id string) (ev Event, ignored uint64, rejected *RejectError
 }
 
 func parseRooms(raw json.RawMessage) ([]string, *RejectError) {
-	if len(raw) > maxPayloadBytes {
-		return nil, reject(ReasonTooManyRooms, "rooms has %d bytes, limit %d", len(raw), maxPayloadBytes)
+	if len(raw) > MaxPayloadBytes {
+		return nil, reject(ReasonTooManyRooms, "rooms has %d bytes, limit %d", len(raw), MaxPayloadBytes)
 	}
 	// The decoder would replace invalid UTF-8 silently, and take null for an empty array.
 	if !utf8.Valid(raw) || !bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("[")) {

@@ -12,11 +12,12 @@ const (
 	MaxDataBytes = 64 << 10
 	// MaxRooms is how many rooms one event may name.
 	MaxRooms = 100
+	// MaxPayloadBytes is the largest payload field.
+	MaxPayloadBytes = 2 * MaxDataBytes
 
-	maxIDBytes      = 128
-	maxRoomBytes    = 160 // an id with its kind before it
-	maxSuffix       = 64
-	maxPayloadBytes = 2 * MaxDataBytes
+	maxIDBytes   = 128
+	maxRoomBytes = 160 // an id with its kind before it
+	maxSuffix    = 64
 )
 
 // validID tells whether s is 1 to 128 bytes of UTF-8 without control characters.

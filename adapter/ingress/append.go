@@ -2,6 +2,9 @@ package ingress
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"time"
 )
 
@@ -13,6 +16,11 @@ func (t *term) appendAll(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(t.receiving, func() { time.AfterFunc(finishTimeout, cancel) })()
 	b := batch{term: t}
+	select {
+	case <-t.holding:
+	case <-t.receiving.Done():
+		return t.refuseAll(errNotNext)
+	}
 	for m := range t.queue {
 		b.add(ctx, m)
 		if b.full() || len(t.queue) == 0 {
@@ -26,12 +34,17 @@ func (t *term) appendAll(ctx context.Context) error {
 	if b.failed == nil {
 		return nil
 	}
+	return t.refuseAll(b.failed)
+}
+
+// refuseAll ends receiving, and counts what waits. It returns why.
+func (t *term) refuseAll(why error) error {
 	t.stopReceiving()
 	for m := range t.queue {
 		t.taken(m)
 		t.refuse(m, Superseded, nil)
 	}
-	return b.failed
+	return why
 }
 
 // taken notes that a message does not wait any more.
@@ -87,13 +100,26 @@ func (b *batch) note(m message, size int) {
 
 // entryOf is a message's log entry.
 func (b *batch) entryOf(m message) ([]string, error) {
-	switch {
-	case m.source == Python:
-		return b.encode.python(m.payload)
-	case m.request:
-		return b.encode.requested(m.channel, m.payload)
-	}
-	return b.encode.emitted(m.payload)
+	return caught(b.log, m.source, func() ([]string, error) {
+		switch {
+		case m.source == Python:
+			return b.encode.python(m.payload)
+		case m.request:
+			return b.encode.requested(m.channel, m.payload)
+		}
+		return b.encode.emitted(m.payload)
+	})
+}
+
+// caught reads a message: a fault of the parsers' costs that message, not the node.
+func caught(log *slog.Logger, source Source, read func() ([]string, error)) (fields []string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("recovered from a panic", "source", source.String(), "err", fmt.Sprint(p), "stack", string(debug.Stack()))
+			fields, err = nil, errPanic
+		}
+	}()
+	return read()
 }
 
 // flush appends the batch and counts what became of it.

@@ -29,8 +29,12 @@ type Config struct {
 	Identity string
 	// Lease is how long a holder that is not heard of keeps the others out. 100 ms or more; default 2 s.
 	Lease time.Duration
-	// MaxMessage is the largest message, in bytes; 1 KiB to 16 MiB. Default 1 MiB.
+	// MaxMessage is the largest message, in bytes; 1 KiB to 16 MiB. What a client is sent of one, which may be several times
+	// as large, is a little smaller, so that an empty queue of that size takes it. Default 1 MiB.
 	MaxMessage int
+	// MaxEvent is the largest message of a legacy channel, in bytes; more than the event stream's readers take would be
+	// dead letters, which are kept in Redis. Default 128 KiB.
+	MaxEvent int
 	// QueueMessages and QueueBytes bound what waits between the subscription and Redis. Defaults 8,192 and 32 MiB.
 	QueueMessages, QueueBytes int
 	// SubscribeTimeout is how long a holder may be without a subscription before another node has its turn. Default 5 s.
@@ -40,10 +44,13 @@ type Config struct {
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
-		Namespace: "/", Prefix: "{teloo}", Lease: 2 * time.Second, MaxMessage: 1 << 20, QueueMessages: 8192, QueueBytes: 32 << 20,
+		Namespace: "/", Prefix: "{teloo}", Lease: 2 * time.Second, MaxMessage: 1 << 20, MaxEvent: 128 << 10, QueueMessages: 8192, QueueBytes: 32 << 20,
 		SubscribeTimeout: 5 * time.Second,
 	}
 }
+
+// forClients is how many bytes a client may be sent of a message; its frame and offset take some more.
+func (c Config) forClients() int { return c.MaxMessage - c.MaxMessage/64 }
 
 // On reports whether anything is listened to.
 func (c Config) On() bool { return c.Emitter != "" || c.Python != "" || len(c.Legacy) > 0 }
@@ -61,6 +68,7 @@ func (c Config) Validate() error {
 	need(c.Prefix != "", "Prefix is empty")
 	need(c.Lease >= 100*time.Millisecond, "Lease is %v, at least 100ms is needed", c.Lease)
 	need(c.MaxMessage >= 1<<10 && c.MaxMessage <= 16<<20, "MaxMessage is %d, 1 KiB to 16 MiB are allowed", c.MaxMessage)
+	need(c.MaxEvent > 0, "MaxEvent is %d", c.MaxEvent)
 	need(c.QueueMessages > 0, "QueueMessages is %d", c.QueueMessages)
 	need(c.QueueBytes >= c.MaxMessage, "QueueBytes is %d, less than MaxMessage", c.QueueBytes)
 	need(c.SubscribeTimeout > 0, "SubscribeTimeout is %v", c.SubscribeTimeout)

@@ -14,6 +14,8 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // ErrRunning is returned by Run when it was called before.
@@ -28,6 +30,8 @@ type Ingress struct {
 	encode  encoder
 	count   counters
 	started atomic.Bool
+	// server is where to subscribe, and on a Redis Cluster its name.
+	server func(context.Context) (redis.UniversalClient, string, error)
 }
 
 // New returns an ingress that works once Run does.
@@ -38,24 +42,27 @@ func New(cfg Config, deps Deps) (*Ingress, error) {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Ingress{
+	g := &Ingress{
 		cfg: cfg, deps: deps, log: deps.Logger.With("component", "ingress"),
 		lease:  lease{rdb: deps.Redis, key: cfg.Prefix + ":ingress", identity: cfg.Identity, lasts: cfg.Lease},
-		encode: encoder{uid: "ingress", namespace: cfg.Namespace},
-	}, nil
+		encode: encoder{uid: "ingress", namespace: cfg.Namespace, most: cfg.forClients()},
+	}
+	g.server = g.ofLease
+	return g, nil
 }
 
-// Run contends for the lease and, while it holds it, listens, until ctx ends; what it has received by then is appended
-// first, within a second. It survives every outage of Redis. It can be called once.
+// Run contends for the lease and, while it holds it, listens, until ctx ends. Then it lets another node follow, for which
+// there is Config.Lease and a half, and appends what it has received, for which there is a second. It survives every outage
+// of Redis. It can be called once.
 func (g *Ingress) Run(ctx context.Context) error {
 	if !g.started.CompareAndSwap(false, true) {
 		return ErrRunning
 	}
 	for ctx.Err() == nil {
-		value, held, err := g.lease.take(ctx)
+		value, got, err := g.lease.take(ctx)
 		switch {
-		case held:
-			g.hold(ctx, value)
+		case got != nothing:
+			g.hold(ctx, value, got)
 		case err != nil:
 			g.log.Debug("could not ask for the lease", "err", err)
 			g.giveUp(value) // it may have been taken all the same
@@ -67,12 +74,14 @@ func (g *Ingress) Run(ctx context.Context) error {
 }
 
 // hold is one term.
-func (g *Ingress) hold(ctx context.Context, value string) {
-	g.count.terms.Add(1)
-	g.log.Info("listening to pub/sub for the cluster", "emitter", g.cfg.Emitter, "python", g.cfg.Python, "legacy", g.cfg.Legacy)
-	err := g.runTerm(ctx, value)
+func (g *Ingress) hold(ctx context.Context, value string, got claim) {
+	err := g.runTerm(ctx, value, got)
 	g.giveUp(value)
-	if ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil:
+	case errors.Is(err, errNotNext):
+		g.log.Debug("did not come to listen to pub/sub for the cluster", "err", err)
+	default:
 		g.log.Warn("no longer listening to pub/sub for the cluster", "err", err)
 	}
 }

@@ -25,6 +25,7 @@ var (
 	errUnsupported = errors.New("a message that has no meaning here")
 	errPickle      = errors.New("a pickle of more than plain data, or of a protocol before 2")
 	errIgnored     = errors.New("a message for others")
+	errPanic       = errors.New("its reading panicked")
 )
 
 // reserved are the names of events that clients take for Socket.IO's own, or for the gateway's.
@@ -38,6 +39,7 @@ var reserved = map[string]struct{}{
 type encoder struct {
 	uid       string // the sender's, in the log
 	namespace string // the one that is served
+	most      int    // bytes that a client may be sent of an event
 }
 
 // emission is the entry of an event.
@@ -57,6 +59,7 @@ func (c encoder) emission(e adapter.Emission) ([]string, error) {
 	if err := validRooms(e.Rooms, e.Except); err != nil {
 		return nil, err
 	}
+	e.MaxBytes = c.most
 	fields, err := adapter.EncodeEmission(c.uid, e)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errInvalid, err)

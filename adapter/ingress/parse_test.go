@@ -1,8 +1,10 @@
 package ingress
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var parser = encoder{uid: "ingress", namespace: "/"}
+var parser = encoder{uid: "ingress", namespace: "/", most: DefaultConfig().forClients()}
 
 // fieldsOf are an entry's fields by name.
 func fieldsOf(pairs []string) map[string]string {
@@ -140,6 +142,31 @@ func TestWhatEmittersRequest(t *testing.T) {
 	}
 	_, err := parser.requested("socket.io-request#/admin#", `{"type":4,"opts":{"rooms":[]}}`)
 	require.ErrorIs(t, err, errNamespace)
+}
+
+// A message within its bound may be several times as much for a client, whose connection would be closed for it.
+func TestWhatClientsWouldBeSentIsBounded(t *testing.T) {
+	const one = `{"_placeholder":true,"num":0}`
+	file := base64.StdEncoding.EncodeToString(make([]byte, 600<<10))
+	for _, message := range []string{
+		`{"method":"emit","event":"e","binary":true,"data":[[` + one + `,` + one + `],"` + file + `"]}`,
+		`{"method":"emit","event":"e","binary":true,"data":[[` + strings.Repeat(one+`,`, 10) + one + `],"AQ=="]}`,
+		`{"method":"emit","event":"e","data":"` + strings.Repeat("x", 1<<20) + `"}`,
+	} {
+		_, err := parser.python(message)
+		require.Equal(t, TooLarge, outcomeOf(err), "%v", err)
+	}
+	_, err := parser.python(`{"method":"emit","event":"e","binary":true,"data":[[` + one + `],"` + file + `"]}`)
+	require.NoError(t, err)
+	nils := append([]byte("\x93\xa1u\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa1e\xdd\x00\x08\x00\x00"), bytes.Repeat([]byte{0xc0}, 512<<10)...)
+	_, err = parser.emitted(string(nils) + "\x81\xa5rooms\x90")
+	require.Equal(t, TooLarge, outcomeOf(err), "%v", err)
+}
+
+func TestAPanicCostsTheMessageAlone(t *testing.T) {
+	_, err := caught(slog.New(slog.DiscardHandler), Python, func() ([]string, error) { panic("a fault") })
+	require.ErrorIs(t, err, errPanic)
+	require.Equal(t, Panicked, outcomeOf(err))
 }
 
 func TestNamesAreBounded(t *testing.T) {

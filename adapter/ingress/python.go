@@ -99,7 +99,7 @@ func (c encoder) pythonEmit(m pythonMessage) ([]string, error) {
 	if m.Room != nil && len(m.Room) == 0 { // an empty list is for nobody there, and would be for everybody here
 		return nil, fmt.Errorf("%w: an empty list of rooms", errInvalid)
 	}
-	args, err := pythonArgs(m)
+	args, err := c.pythonArgs(m)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errInvalid, err)
 	}
@@ -108,7 +108,7 @@ func (c encoder) pythonEmit(m pythonMessage) ([]string, error) {
 
 // pythonArgs are the event's arguments: data, or what it is a list of if the message says whether it has binary. With
 // binary the first of data is that list, with placeholders, and the others are base64.
-func pythonArgs(m pythonMessage) ([]any, error) {
+func (c encoder) pythonArgs(m pythonMessage) ([]any, error) {
 	if m.Binary == nil {
 		if len(m.Data) == 0 || string(m.Data) == "null" {
 			return nil, nil
@@ -126,7 +126,7 @@ func pythonArgs(m pythonMessage) ([]any, error) {
 		return nil, err
 	}
 	if *m.Binary {
-		return pythonBinary(list)
+		return c.pythonBinary(list)
 	}
 	if len(list) == 1 && string(list[0]) == "null" { // as there: an event without data
 		return nil, nil
@@ -138,7 +138,7 @@ func pythonArgs(m pythonMessage) ([]any, error) {
 	return args, nil
 }
 
-func pythonBinary(list []json.RawMessage) ([]any, error) {
+func (c encoder) pythonBinary(list []json.RawMessage) ([]any, error) {
 	if len(list) == 0 {
 		return nil, errors.New("binary without data")
 	}
@@ -158,7 +158,7 @@ func pythonBinary(list []json.RawMessage) ([]any, error) {
 	if !strings.HasPrefix(string(array), "[") {
 		array = json.RawMessage("[" + string(array) + "]")
 	}
-	return adapter.WithAttachments(array, attachments)
+	return adapter.WithAttachments(array, attachments, c.most)
 }
 
 // isPickle tells a pickle from JSON: from protocol 2 on by its first byte, PROTO; and a dictionary of the older ones.

@@ -3,6 +3,8 @@ package ingress
 import (
 	"errors"
 	"sync/atomic"
+
+	"github.com/teloo/realtime-gateway/adapter"
 )
 
 // Source is what kind of sender a message is of.
@@ -31,17 +33,19 @@ const (
 	Namespace                  // for a namespace that is not served
 	Unsupported                // asks for what there is not
 	Pickle                     // a pickle of more than plain data
-	TooLarge                   // over Config.MaxMessage
+	TooLarge                   // over Config.MaxMessage or MaxEvent, or would be for a client
 	Overflow                   // the queue was full
 	Superseded                 // the lease had ended, or the node was stopping
 	Failed                     // Redis failed, and may have taken it or not
+	Panicked                   // reading it panicked
 	outcomes
 )
 
 // String is the outcome's name.
 func (o Outcome) String() string {
 	return [...]string{
-		"accepted", "ignored", "invalid", "reserved", "namespace", "unsupported", "pickle", "too_large", "overflow", "superseded", "failed",
+		"accepted", "ignored", "invalid", "reserved", "namespace", "unsupported", "pickle", "too_large", "overflow", "superseded",
+		"failed", "panic",
 	}[o]
 }
 
@@ -51,7 +55,13 @@ func outcomeOf(err error) Outcome {
 		err error
 		is  Outcome
 	}{
-		{errReserved, Reserved}, {errNamespace, Namespace}, {errUnsupported, Unsupported}, {errPickle, Pickle}, {errIgnored, Ignored},
+		{adapter.ErrEmissionTooLarge, TooLarge},
+		{errReserved, Reserved},
+		{errNamespace, Namespace},
+		{errUnsupported, Unsupported},
+		{errPickle, Pickle},
+		{errIgnored, Ignored},
+		{errPanic, Panicked},
 	} {
 		if errors.Is(err, c.err) {
 			return c.is
@@ -63,6 +73,7 @@ func outcomeOf(err error) Outcome {
 type counters struct {
 	messages  [sources][outcomes]atomic.Uint64
 	terms     atomic.Uint64
+	handovers atomic.Uint64
 	lost      atomic.Uint64
 	listening atomic.Bool
 	queued    atomic.Int64
@@ -77,6 +88,8 @@ type Stats struct {
 	Listening bool
 	// Terms counts how often it came to hold the lease.
 	Terms uint64
+	// Handovers counts how often it did so having listened before the last holder stopped: nothing was lost between them.
+	Handovers uint64
 	// SubscriptionsLost counts how often it lost the subscription while it did.
 	SubscriptionsLost uint64
 	// Queued is how many messages wait.
@@ -94,6 +107,14 @@ func (s Stats) Each(yield func(source, outcome string, messages uint64)) {
 	}
 }
 
+// Panics is how many messages' reading panicked.
+func (s Stats) Panics() (n uint64) {
+	for source := range sources {
+		n += s.messages[source][Panicked]
+	}
+	return n
+}
+
 // Of is the number of messages of a source and outcome.
 func (s Stats) Of(source Source, outcome Outcome) uint64 { return s.messages[source][outcome] }
 
@@ -101,7 +122,7 @@ func (s Stats) Of(source Source, outcome Outcome) uint64 { return s.messages[sou
 func (g *Ingress) Stats() Stats {
 	s := Stats{
 		Listening: g.count.listening.Load(), Terms: g.count.terms.Load(), SubscriptionsLost: g.count.lost.Load(),
-		Queued: int(g.count.queued.Load()),
+		Handovers: g.count.handovers.Load(), Queued: int(g.count.queued.Load()),
 	}
 	for source := range sources {
 		for outcome := range outcomes {

@@ -20,14 +20,20 @@ const (
 	batchBytes    = 1 << 20
 	// finishTimeout bounds the appending of what waits when the node stops.
 	finishTimeout = time.Second
-	retryMin      = 50 * time.Millisecond
-	retryMax      = time.Second
+	// markersTimeout bounds the publishing of markers, markersPatience what it takes them to come.
+	markersTimeout  = 500 * time.Millisecond
+	markersPatience = 5 * time.Second
+	// heirPoll is how often the lease is looked at while it is handed over.
+	heirPoll = 10 * time.Millisecond
+	retryMin = 50 * time.Millisecond
+	retryMax = time.Second
 )
 
 var (
 	errLost         = errors.New("ingress: the lease is another's, or was deleted")
 	errNoListening  = errors.New("ingress: no subscription in time")
 	errUnsubscribed = errors.New("ingress: the subscription was ended by Redis")
+	errNotNext      = errors.New("ingress: another node listens next")
 )
 
 // message is one that was received.
@@ -46,13 +52,23 @@ type term struct {
 	queue         chan message
 	receiving     context.Context // ends when nothing more is to be received
 	stopReceiving context.CancelFunc
+	holding       chan struct{} // closed once the lease is held; at once, but for who is next
+	handed        chan struct{} // closed when the last message that is for this term was received
+	border        border
 }
 
-// runTerm returns when ctx or the term has ended. The lease is kept until what was received by then is appended.
-func (g *Ingress) runTerm(ctx context.Context, value string) error {
-	t := &term{Ingress: g, value: value, queue: make(chan message, g.cfg.QueueMessages)}
-	t.receiving, t.stopReceiving = context.WithCancel(ctx)
+// runTerm returns when the term has ended, or ctx and what there was to do then. The lease is kept until what was received
+// by then is appended.
+func (g *Ingress) runTerm(ctx context.Context, value string, got claim) error {
+	t := &term{
+		Ingress: g, value: value, queue: make(chan message, g.cfg.QueueMessages),
+		holding: make(chan struct{}), handed: make(chan struct{}),
+	}
+	t.receiving, t.stopReceiving = context.WithCancel(context.WithoutCancel(ctx))
 	working, done := context.WithCancel(context.WithoutCancel(ctx))
+	if got == held {
+		t.begins()
+	}
 	var all errgroup.Group
 	all.Go(func() error {
 		defer close(t.queue)
@@ -67,12 +83,39 @@ func (g *Ingress) runTerm(ctx context.Context, value string) error {
 		defer t.stopReceiving()
 		return t.keep(working)
 	})
+	all.Go(func() error {
+		t.leave(ctx)
+		return nil
+	})
 	return all.Wait()
+}
+
+// begins notes that the lease is held.
+func (t *term) begins() {
+	t.count.terms.Add(1)
+	t.log.Info("listening to pub/sub for the cluster", "emitter", t.cfg.Emitter, "python", t.cfg.Python, "legacy", t.cfg.Legacy)
+	close(t.holding)
+	t.border.note(&t.count, func(b *border) { b.held = true })
+}
+
+// isHolding is for any goroutine.
+func (t *term) isHolding() bool {
+	select {
+	case <-t.holding:
+		return true
+	default:
+		return false
+	}
 }
 
 // keep renews the lease until ctx ends or it is lost. While Redis does not answer the term goes on: if it ended, nothing
 // will be appended.
 func (t *term) keep(ctx context.Context) error {
+	if !t.isHolding() {
+		if err := t.succeed(ctx); err != nil {
+			return err
+		}
+	}
 	tick := time.NewTicker(t.cfg.Lease / 4)
 	defer tick.Stop()
 	for {
@@ -96,6 +139,10 @@ func (t *term) listen() error {
 		began, err := t.subscribe(ctx)
 		switch {
 		case ctx.Err() != nil: // that is why
+		case errors.Is(err, errHanded):
+			t.stopReceiving()
+		case !t.isHolding(): // what was published meanwhile would be missing between what is queued
+			return fmt.Errorf("%w: %w", errNotNext, err)
 		case began:
 			since, wait = time.Now(), retryMin
 			t.count.lost.Add(1)
@@ -110,12 +157,15 @@ func (t *term) listen() error {
 
 // subscribe receives until that fails. It reports whether the subscription was complete.
 func (t *term) subscribe(ctx context.Context) (began bool, err error) {
-	sub := t.open(ctx)
+	sub, server, err := t.open(ctx)
+	if err != nil {
+		return false, err
+	}
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
 	defer stop()
 	defer func() { _ = sub.Close() }()
-	defer t.count.listening.Store(false)
-	missing := len(t.cfg.channels()) + len(t.cfg.patterns())
+	defer t.border.note(&t.count, func(b *border) { b.open, b.mine, b.follows = false, false, false })
+	missing := 1 + len(t.cfg.channels()) + len(t.cfg.patterns())
 	pinged := false
 	for {
 		got, err := sub.ReceiveTimeout(ctx, quietAfter)
@@ -128,6 +178,7 @@ func (t *term) subscribe(ctx context.Context) (began bool, err error) {
 				return began, err
 			}
 			pinged = true
+			t.border.isMine(&t.count) // the markers' time may be over
 			continue
 		}
 		pinged = false
@@ -138,31 +189,43 @@ func (t *term) subscribe(ctx context.Context) (began bool, err error) {
 			}
 			if missing--; missing == 0 {
 				began = true
-				t.count.listening.Store(true)
+				err = t.complete(ctx, server)
 			}
 		case *redis.Message:
-			t.received(got)
+			err = t.received(got)
+		}
+		if err != nil {
+			return began, err
 		}
 	}
 }
 
 // open subscribes on one connection, so that the order in which messages come by different channels is kept. On a Redis
-// Cluster it is to the server of the first channel's slot, for each node the same one: what one holder was sent before it
-// lost the lease, the next one's subscription is too late for.
-func (t *term) open(ctx context.Context) *redis.PubSub {
-	channels, patterns := t.cfg.channels(), t.cfg.patterns()
-	if len(patterns) == 0 {
-		return t.deps.Redis.Subscribe(ctx, channels...)
+// Cluster it is to the server that has the lease, and the second result names it.
+func (t *term) open(ctx context.Context) (*redis.PubSub, string, error) {
+	rdb, server, err := t.server(ctx)
+	if err != nil {
+		return nil, "", err
 	}
-	sub := t.deps.Redis.PSubscribe(ctx, patterns...)
-	if len(channels) > 0 {
-		_ = sub.Subscribe(ctx, channels...) // what fails now fails again when it is received from
+	holding := t.isHolding()
+	t.border.note(&t.count, func(b *border) { b.server, b.mine, b.follows = server, holding && server == "", !holding })
+	// What fails now fails again when it is received from.
+	sub := rdb.Subscribe(ctx, append(t.cfg.channels(), t.lease.key)...)
+	if patterns := t.cfg.patterns(); len(patterns) > 0 {
+		_ = sub.PSubscribe(ctx, patterns...)
 	}
-	return sub
+	return sub, server, nil
 }
 
-// received queues a message, or counts why not.
-func (t *term) received(got *redis.Message) {
+// received queues a message, or counts why not. The error ends the subscription.
+func (t *term) received(got *redis.Message) error {
+	if got.Pattern == "" && got.Channel == t.lease.key {
+		return t.marked(got.Payload)
+	}
+	mine := t.border.isMine(&t.count)
+	if !mine && !t.isHolding() { // it is the holder's, who counts it
+		return nil
+	}
 	m := message{source: Legacy, channel: got.Channel, payload: got.Payload}
 	switch {
 	case got.Pattern != "":
@@ -170,8 +233,18 @@ func (t *term) received(got *redis.Message) {
 	case t.cfg.Python != "" && got.Channel == t.cfg.Python:
 		m.source = Python
 	}
+	if !mine {
+		t.refuse(m, Superseded, nil)
+		return nil
+	}
+	t.enqueue(m)
+	return nil
+}
+
+// enqueue queues a message if it may, and there is room.
+func (t *term) enqueue(m message) {
 	size := int64(len(m.payload))
-	if size > int64(t.cfg.MaxMessage) {
+	if size > int64(t.cfg.MaxMessage) || m.source == Legacy && size > int64(t.cfg.MaxEvent) {
 		t.refuse(m, TooLarge, nil)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/teloo/realtime-gateway/adapter/ingress"
+	"github.com/teloo/realtime-gateway/streams"
 )
 
 // ingressConfig is of use if anything is on.
@@ -13,6 +14,7 @@ func (c Config) ingressConfig(identity string) ingress.Config {
 	i.Python = c.PythonChannel
 	i.Legacy = c.LegacyChannels
 	i.Namespace = namespace
+	i.MaxEvent = streams.MaxPayloadBytes
 	i.Prefix = c.RedisPrefix
 	i.Identity = identity
 	return i

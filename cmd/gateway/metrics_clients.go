@@ -37,6 +37,9 @@ var nodeMetrics = []row{
 			emit(float64(f.nodeStats.Panics), "node")
 			emit(float64(f.adapterStats.DeliveryPanics), "adapter")
 			emit(float64(f.streamsStats.Panics), "streams")
+			if f.ingress != nil {
+				emit(float64(f.ingress.Stats().Panics()), "ingress")
+			}
 		},
 	},
 }

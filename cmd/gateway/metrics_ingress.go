@@ -25,8 +25,12 @@ var ingressMetrics = []row{
 		Values: ofIngress(func(s ingress.Stats) float64 { return float64(s.Queued) }),
 	},
 	{
-		Name: "teloo_ingress_terms_total", Kind: metrics.Counter, Help: "Times that this node came to listen for the cluster; what was published between two nodes' turns is lost",
+		Name: "teloo_ingress_terms_total", Kind: metrics.Counter, Help: "Times that this node came to listen for the cluster; what was published between two nodes' turns is lost, unless it was a handover",
 		Values: ofIngress(func(s ingress.Stats) float64 { return float64(s.Terms) }),
+	},
+	{
+		Name: "teloo_ingress_handovers_total", Kind: metrics.Counter, Help: "Times that it did so before the last one had ended; nothing is lost between the two",
+		Values: ofIngress(func(s ingress.Stats) float64 { return float64(s.Handovers) }),
 	},
 	{
 		Name: "teloo_ingress_subscriptions_lost_total", Kind: metrics.Counter, Help: "Times that it lost its subscription meanwhile; what was published until it had another is lost",

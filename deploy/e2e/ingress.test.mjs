@@ -16,6 +16,7 @@ import { until } from './lib/wait.mjs';
 // Debian's own, which has python3-socketio, whatever else is installed.
 const PYTHON = process.env.PYTHON || '/usr/bin/python3';
 const script = fileURLToPath(new URL('ingress/emit.py', import.meta.url));
+const manager = fileURLToPath(new URL('ingress/manager.py', import.meta.url));
 const run = promisify(execFile);
 
 const CHANNELS = {
@@ -106,8 +107,12 @@ test('an emitter and a Python manager address rooms and sockets, and nothing tha
 
     emitter.to(['user_A-0', 'user_A-1', 'advisor']).except('user_A-2').emit('some', 1);
     emitter.to('user_A-2').emit('binary', Buffer.from([1, 2, 255]));
-    await Promise.all([has(one, 'some'), has(two, 'some'), has(three, 'binary')]);
+    emitter.to('user_A-2').emit('nested', { z: [{ file: Buffer.from([3]) }], a: 1 });
+    // A client would end its connection over it, and again whenever it came back.
+    emitter.to('user_A-2').emit('forged', Buffer.from([1]), { _placeholder: true, num: 7 });
+    await Promise.all([has(one, 'some'), has(two, 'some'), has(three, 'binary'), has(three, 'nested')]);
     assert.deepEqual([...three.seen('binary')[0]], [1, 2, 255]);
+    assert.deepEqual(three.seen('nested'), [{ z: [{ file: Buffer.from([3]) }], a: 1 }]);
 
     emitter.in('user_A-0').socketsJoin('club');
     await python({ method: 'enter_room', sid: two.socket.id, room: 'club' });
@@ -140,7 +145,73 @@ test('an emitter and a Python manager address rooms and sockets, and nothing tha
     assert.equal(await counted(cluster, 'python', 'reserved'), 3);
     assert.equal(await counted(cluster, 'emitter', 'namespace'), 1);
     assert.equal(await counted(cluster, 'emitter', 'unsupported'), 1);
-    assert.equal(await counted(cluster, 'emitter', 'invalid'), 1);
+    assert.equal(await counted(cluster, 'emitter', 'invalid'), 2);
+    assert.deepEqual(three.seen('forged'), []);
+  });
+});
+
+for (const kind of ['sync', 'async']) {
+  test(`python-socketio's own ${kind} manager emits, closes rooms and disconnects`, { timeout: 60_000 }, async () => {
+    await withIngress(async (cluster) => {
+      const clients = await advisors(cluster);
+      const [one, two, three] = clients;
+      const has = (client, event, count = 1) => until(`${client} has ${event}`, () => client.seen(event).length >= count);
+      const python = async (...calls) => {
+        const args = [manager, `redis://127.0.0.1:${cluster.redisPort}`, kind, ...calls.map((c) => (typeof c === 'string' ? c : JSON.stringify(c)))];
+        return (await run(PYTHON, args, { timeout: 30_000 })).stdout;
+      };
+      emitterOf(cluster).in(['user_A-0', 'user_A-1']).socketsJoin('club');
+      const out = await python(
+        'emit', { event: 'all', data: { n: 1 }, namespace: '/', room: 'advisor', skip_sid: three.socket.id },
+        'emit', ['one', 'text', '/', one.socket.id],
+        'emit', ['club', 1, '/', 'club'],
+        'close_room', ['club', '/'],
+        'emit', ['club', 2, '/', 'club'],
+        'disconnect', [two.socket.id, '/'],
+        'emit', ['end', null],
+      );
+      assert.equal(out, '');
+      await until('the socket is disconnected', () => two.disconnects.length === 1);
+      assert.deepEqual(two.disconnects, ['io server disconnect']);
+      await Promise.all([has(one, 'end'), has(three, 'end')]);
+      assert.deepEqual(clients.map((c) => c.seen('all').length), [1, 1, 0]);
+      assert.deepEqual(clients.map((c) => c.seen('club')), [[1], [1], []]);
+      assert.deepEqual(one.seen('one'), ['text']);
+      assert.equal(await counted(cluster, 'python', 'accepted'), 7);
+      // This version's managers put only sockets of their own into rooms: nothing is published.
+      if (kind === 'sync') {
+        assert.match(await python('enter_room', [one.socket.id, '/', 'x'], 'leave_room', [one.socket.id, '/', 'x']), /^ValueError/);
+        assert.equal(await counted(cluster, 'python', 'accepted'), 7);
+      }
+    });
+  });
+}
+
+test('the holder is stopped: nothing is lost and nothing comes twice', { timeout: 60_000 }, async () => {
+  await withIngress(async (cluster) => {
+    const victim = await listener(cluster);
+    const clients = cluster.nodes.filter((n) => n !== victim).map((on, i) => cluster.client({ on, user: `A-${i}`, role: 'advisor' }));
+    await connectAll(clients);
+    const emitter = emitterOf(cluster);
+    let n = 0;
+    let stopped = false;
+    const flow = (async () => {
+      for (; !stopped; n++) {
+        emitter.to('advisor').emit('tick', { n });
+        await sleep(1);
+      }
+    })();
+    await until('it flows', () => clients.every((c) => c.seen('tick').length > 100));
+    await victim.process.kill('SIGTERM');
+    await listener(cluster);
+    const after = n;
+    await until('it goes on', () => clients.every((c) => numbers(c, 'tick').at(-1) > after + 100));
+    stopped = true;
+    await flow;
+    await until('the rest is here', () => clients.every((c) => numbers(c, 'tick').at(-1) === n - 1));
+    for (const c of clients) assert.deepEqual(numbers(c, 'tick'), upTo(n), `${c}`);
+    const handovers = (await samples(cluster, 'teloo_ingress_handovers_total')).reduce((sum, s) => sum + s.value, 0);
+    assert.equal(handovers, 1);
   });
 });
 
