@@ -134,7 +134,7 @@ func TestBadEntriesAreRefused(t *testing.T) {
 		"not UTF-8":       "{\"a\":\"\xff\"}",
 		"no opts":         `{"packet":{"type":2,"data":["a"]}}`,
 		"no rooms":        `{"opts":{},"packet":{"type":2,"data":["a"]}}`,
-		"numeric room":    `{"opts":{"rooms":[1]},"packet":{"type":2,"data":["a"]}}`,
+		"room list":       `{"opts":{"rooms":[[]]},"packet":{"type":2,"data":["a"]}}`,
 		"no packet":       `{"opts":{"rooms":[]}}`,
 		"ack packet":      `{"opts":{"rooms":[]},"packet":{"type":3,"data":["a"]}}`,
 		"with request":    `{"opts":{"rooms":[]},"packet":{"type":2,"data":["a"]},"requestId":"x"}`,
@@ -147,7 +147,7 @@ func TestBadEntriesAreRefused(t *testing.T) {
 		"packed list":     pack([]any{}),
 		"packed no opts":  pack(map[string]any{}),
 		"packed no rooms": pack(map[string]any{"opts": map[string]any{"except": []any{}}}),
-		"packed rooms":    pack(map[string]any{"opts": map[string]any{"rooms": []any{int64(1)}}}),
+		"packed rooms":    pack(map[string]any{"opts": map[string]any{"rooms": []any{[]any{}}}}),
 		"packed except":   pack(map[string]any{"opts": map[string]any{"rooms": []any{}, "except": "x"}}),
 		"packed target":   pack(map[string]any{"opts": opts, "rooms": "x"}),
 		"packed nothing":  pack(map[string]any{"opts": opts}),
@@ -174,6 +174,35 @@ func TestBadEntriesAreRefused(t *testing.T) {
 	require.Error(t, err)
 }
 
+// What Node's servers write of an application in JavaScript, which nobody holds to strings.
+func TestRoomsAndFlagsOfOtherKinds(t *testing.T) {
+	plain := map[string]any{
+		"opts": map[string]any{
+			"rooms": []any{"a", 7, 1.5, 9_007_199_254_740_991, 1e21, true, nil}, "except": []any{-8},
+			"flags": map[string]any{"volatile": 1, "compress": "yes", "timeout": "1000", "local": nil, "more": []any{}},
+		},
+		"packet": map[string]any{"type": 2, "data": []any{"e"}},
+	}
+	text, err := json.Marshal(plain)
+	require.NoError(t, err)
+	packed, err := packMsgpack(plain)
+	require.NoError(t, err)
+	for _, data := range []string{string(text), base64.StdEncoding.EncodeToString(packed)} {
+		e, err := decodeEntry(rawOf(map[string]any{"uid": "n", "nsp": "/", "type": "3", "data": data}))
+		require.NoError(t, err)
+		require.Equal(t, []string{"a", "7", "1.5", "9007199254740991", "1e+21", "true", "null"}, e.opts.Rooms)
+		require.Equal(t, []string{"-8"}, e.opts.Except)
+		require.Equal(t, flags{}, e.opts.Flags)
+	}
+	e, err := decodeEntry(rawOf(map[string]any{
+		"uid": "n", "nsp": "/", "type": "4", "data": `{"opts":{"rooms":[null]},"rooms":[7],"close":1}`,
+	}))
+	require.NoError(t, err)
+	require.Equal(t, []string{"null"}, e.opts.Rooms, "an empty list would be everybody")
+	require.Equal(t, []string{"7"}, e.rooms)
+	require.Equal(t, socket.Room("7"), detailsFrom([]any{map[string]any{"id": "s", "rooms": []any{int64(7), []any{}}}})[0].Rooms().Keys()[0])
+}
+
 func TestOptionsSurviveBothForms(t *testing.T) {
 	limit, yes := 1500*time.Millisecond, true
 	o := optionsOf(&socket.BroadcastOptions{
@@ -187,8 +216,10 @@ func TestOptionsSurviveBothForms(t *testing.T) {
 			Local: true, Broadcast: true, ExpectSingleResponse: true, Timeout: &limit,
 		},
 	})
-	var fromJSON options
-	require.NoError(t, json.Unmarshal(o.append(nil), &fromJSON))
+	var plain any
+	require.NoError(t, json.Unmarshal(o.append(nil), &plain))
+	fromJSON, err := optionsFrom(plain)
+	require.NoError(t, err)
 	require.Equal(t, o, fromJSON)
 	packed, err := packMsgpack(o.value())
 	require.NoError(t, err)

@@ -23,6 +23,8 @@ const maxDepth = 512
 var (
 	errTooDeep = errors.New("value is nested too deeply")
 	errJSON    = errors.New("not valid JSON in UTF-8")
+
+	errNotRooms = errors.New("not a list of rooms")
 )
 
 // object is a map that kept the order of its keys; it exists between decoding and encoding only.
@@ -327,4 +329,37 @@ func stringsFrom(v any) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// roomsFrom is stringsFrom for rooms. Node's may be numbers, or by mistake anything else that has no parts, such as an id that
+// is not set: they are known by the text that JSON has for them. Leaving one out could make of a list an empty one, which
+// is everybody.
+func roomsFrom(v any) ([]string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return nil, errNotRooms
+	}
+	out := make([]string, len(list))
+	for i, item := range list {
+		var err error
+		if out[i], err = roomFrom(item); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func roomFrom(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case nil, bool, int64, uint64, float64:
+		text, err := marshalJSON(v)
+		return string(text), err
+	default:
+		return "", errNotRooms
+	}
 }
