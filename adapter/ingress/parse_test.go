@@ -117,7 +117,7 @@ func TestWhatEmittersRequest(t *testing.T) {
 	const channel = "socket.io-request#/#"
 	for payload, kind := range map[string]string{
 		`{"type":2,"opts":{"rooms":["r1"],"except":["x"]},"rooms":["a","b"]}`: "4",
-		`{"type":2,"opts":{"rooms":[7,null],"except":[-1.5]},"rooms":[42]}`:    "4",
+		`{"type":2,"opts":{"rooms":[7,null],"except":[-1.5]},"rooms":[42]}`:   "4",
 		`{"type":3,"opts":{"rooms":[],"except":[]},"rooms":["a"]}`:            "5",
 		`{"type":4,"opts":{"rooms":["sid1"],"except":[]},"close":true}`:       "6",
 	} {
