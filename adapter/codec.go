@@ -424,11 +424,18 @@ func packetFrom(v any) (packetBody, error) {
 	return body, nil
 }
 
-// bodyOf encodes frozen event arguments, the first of which is the event's name.
+// bodyOf encodes frozen event arguments, the first of which is the event's name. What a client's parser would end its
+// connection for is refused: sent again to who comes back, it would do so again.
 func bodyOf(args []any) (packetBody, error) {
 	w := jsonWriter{dst: make([]byte, 0, 256)}
 	if err := w.array(args, 0); err != nil {
 		return packetBody{}, err
+	}
+	switch {
+	case len(w.attachments) > maxAttachments:
+		return packetBody{}, errTooMuchBinary
+	case len(w.attachments) > 0 && w.lookalike:
+		return packetBody{}, errLookalike
 	}
 	// Marshalled values are UTF-8 by construction, strings within decoded ones were quoted: only valid text gets here.
 	if err := checkEventArray(w.dst); err != nil {

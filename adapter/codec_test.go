@@ -154,14 +154,17 @@ func TestBadEntriesAreRefused(t *testing.T) {
 		"packed ack":      pack(map[string]any{"opts": opts, "packet": map[string]any{"type": int64(3)}}),
 		"packed data":     pack(map[string]any{"opts": opts, "packet": map[string]any{"type": int64(2), "data": "x"}}),
 		"packed reserved": pack(map[string]any{"opts": opts, "packet": packetValue("/", []any{"connect"}, nil)}),
-		"packed unnamed":  pack(map[string]any{"opts": opts, "packet": packetValue("/", []any{[]byte{1}}, nil)}),
-		"trailing bytes":  base64.StdEncoding.EncodeToString([]byte{0x80, 0x80}),
-		"deep msgpack":    base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x91", 1<<20))),
-		"deep maps":       base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x81\xa1a", 1<<20))),
-		"huge array":      base64.StdEncoding.EncodeToString([]byte{0xdd, 0xff, 0xff, 0xff, 0xff}),
-		"huge string":     base64.StdEncoding.EncodeToString([]byte{0xdb, 0xff, 0xff, 0xff, 0xff}),
-		"extension":       base64.StdEncoding.EncodeToString([]byte{0xd4, 0x05, 0x00}),
-		"numeric key":     base64.StdEncoding.EncodeToString([]byte{0x81, 0x01, 0x01}),
+		"much binary":     pack(map[string]any{"opts": opts, "packet": packetValue("/", binaryArgs(maxAttachments+1), nil)}),
+		"placeholder": pack(map[string]any{"opts": opts, "packet": packetValue("/",
+			[]any{"e", []byte{1}, map[string]any{"_placeholder": true, "num": int64(9)}}, nil)}),
+		"packed unnamed": pack(map[string]any{"opts": opts, "packet": packetValue("/", []any{[]byte{1}}, nil)}),
+		"trailing bytes": base64.StdEncoding.EncodeToString([]byte{0x80, 0x80}),
+		"deep msgpack":   base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x91", 1<<20))),
+		"deep maps":      base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x81\xa1a", 1<<20))),
+		"huge array":     base64.StdEncoding.EncodeToString([]byte{0xdd, 0xff, 0xff, 0xff, 0xff}),
+		"huge string":    base64.StdEncoding.EncodeToString([]byte{0xdb, 0xff, 0xff, 0xff, 0xff}),
+		"extension":      base64.StdEncoding.EncodeToString([]byte{0xd4, 0x05, 0x00}),
+		"numeric key":    base64.StdEncoding.EncodeToString([]byte{0x81, 0x01, 0x01}),
 	} {
 		_, err := decodeEntry(rawOf(map[string]any{"uid": "n", "nsp": "/", "type": "3", "data": data}))
 		require.Error(t, err, name)
@@ -172,6 +175,24 @@ func TestBadEntriesAreRefused(t *testing.T) {
 	}
 	_, err := decodeEntry(rawOf(map[string]any{"uid": strings.Repeat("u", 300), "nsp": "/", "type": "3", "data": nodeJSON}))
 	require.Error(t, err)
+}
+
+func binaryArgs(n int) []any {
+	args := []any{"e"}
+	for range n {
+		args = append(args, []byte{1})
+	}
+	return args
+}
+
+func TestWhatLooksLikeAPlaceholderIsLeftAloneWithoutBinary(t *testing.T) {
+	for _, args := range [][]any{
+		binaryArgs(maxAttachments), {"e", map[string]any{"_placeholder": true, "num": int64(9)}},
+		{"e", []byte{1}, map[string]any{"_placeholder": "true", "num": int64(9)}},
+	} {
+		_, err := bodyOf(args)
+		require.NoError(t, err)
+	}
 }
 
 // What Node's servers write of an application in JavaScript, which nobody holds to strings.
@@ -419,6 +440,7 @@ func FuzzDecodeEntry(f *testing.F) {
 	f.Add("3", nodeBinary)
 	f.Add("4", `{"opts":{"rooms":[],"except":[],"flags":{}},"rooms":["a"]}`)
 	f.Add("6", `{"opts":{"rooms":[]},"close":true}`)
+	f.Add("5", `{"opts":{"rooms":[1,null]},"rooms":[7],"close":1}`)
 	f.Add("3", `{"opts":{"rooms":[],"flags":{"timeout":1e99}},"packet":{"type":2,"data":["\"\\",1],"id":1}}`)
 	f.Fuzz(func(t *testing.T, kind, data string) {
 		e, err := decodeEntry(rawOf(map[string]any{"uid": "n", "nsp": "/n", "type": kind, "data": data}))
@@ -430,9 +452,8 @@ func FuzzDecodeEntry(f *testing.F) {
 		text := fr.library().packets[0].String()
 		require.True(t, utf8.ValidString(text))
 		decoder := parser.NewDecoder()
-		if len(e.packet.attachments) <= 10 {
-			require.NoError(t, decoder.Add(text), text)
-		}
+		require.NoError(t, decoder.Add(text), text)
+		require.LessOrEqual(t, len(e.packet.attachments), maxAttachments)
 		decoder.Destroy()
 		fr.library().packet()
 		_ = e.opts.Flags.timeout(time.Second)

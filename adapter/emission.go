@@ -11,9 +11,6 @@ import (
 	"github.com/teloo/realtime-gateway/streams/jsonscan"
 )
 
-// maxAttachments is how many binary arguments the stock client's parser takes; with more it closes its connection.
-const maxAttachments = 10
-
 // errEmission is what the errors about a classic emitter's message wrap.
 var errEmission = errors.New("adapter: not an emitter's message")
 
@@ -105,7 +102,7 @@ func fill(v any, attachments [][]byte, depth int) (_ any, err error) {
 			}
 		}
 	case map[string]any:
-		if v["_placeholder"] == true {
+		if v[placeholderKey] == true {
 			text, _ := v["num"].(json.Number)
 			num, err := strconv.Atoi(text.String())
 			if err != nil || num < 0 || num >= len(attachments) {
@@ -136,9 +133,6 @@ func EncodeEmission(uid string, e Emission) ([]string, error) {
 	body, err := bodyOf(args)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidBroadcast, err)
-	}
-	if len(body.attachments) > maxAttachments {
-		return nil, fmt.Errorf("%w: %d attachments, a client takes %d", ErrInvalidBroadcast, len(body.attachments), maxAttachments)
 	}
 	if !jsonscan.Valid(body.array) { // nested more deeply than a client's reader would like
 		return nil, fmt.Errorf("%w: %w", ErrInvalidBroadcast, errJSON)

@@ -203,6 +203,23 @@ export const broadcasts = [
   },
   {
     group,
+    name: 'what would end a client\'s connection (11 binary arguments, a made-up placeholder): not sent on',
+    emitter: true,
+    only: (_, to) => to === 'Go', // Node sends it, and again when the client comes back
+    async run(cell) {
+      const before = cell.target.disconnects.length;
+      const alone = { _placeholder: true, num: 9 };
+      await cell.sends([cell.target], [['fine', alone], ['fine', ...Array(10).fill(bytes(1))]], async () => {
+        await cell.emit({ to: [cell.target.name] }, 'bad', ...Array(11).fill(bytes(1)));
+        await cell.emit({ to: [cell.target.name] }, 'bad', bytes(1), { a: [{ _placeholder: true, num: 9 }] });
+        await cell.emit({ to: [cell.target.name] }, 'fine', alone);
+        await cell.emit({ to: [cell.target.name] }, 'fine', ...Array(10).fill(bytes(1)));
+      });
+      assert.equal(cell.target.disconnects.length, before);
+    },
+  },
+  {
+    group,
     name: '300 kB, as text and as binary',
     emitter: true,
     run(cell) {
