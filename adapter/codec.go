@@ -344,7 +344,8 @@ func (e entry) fromJSON(data string) (entry, error) {
 	if err := json.Unmarshal([]byte(data), &body); err != nil {
 		return entry{}, err
 	}
-	if err := e.fill(body.Opts, body.Rooms, body.Close); err != nil {
+	e, err := e.with(body.Opts, body.Rooms, body.Close)
+	if err != nil {
 		return entry{}, err
 	}
 	if e.kind != typeBroadcast {
@@ -370,7 +371,7 @@ func (e entry) fromMsgpack(data string) (entry, error) {
 	if !ok {
 		return entry{}, errors.New("data is not a map")
 	}
-	if err := e.fill(body.get("opts"), body.get("rooms"), body.get("close")); err != nil {
+	if e, err = e.with(body.get("opts"), body.get("rooms"), body.get("close")); err != nil {
 		return entry{}, err
 	}
 	if e.kind != typeBroadcast {
@@ -380,14 +381,14 @@ func (e entry) fromMsgpack(data string) (entry, error) {
 	return e, err
 }
 
-// fill takes what entries of all kinds have.
-func (e *entry) fill(opts, rooms, end any) (err error) {
+// with is e with what entries of all kinds have.
+func (e entry) with(opts, rooms, end any) (_ entry, err error) {
 	if e.opts, err = optionsFrom(opts); err != nil {
-		return err
+		return entry{}, err
 	}
 	e.close, _ = end.(bool)
 	e.rooms, err = roomsFrom(rooms)
-	return err
+	return e, err
 }
 
 func (o object) get(key string) any {

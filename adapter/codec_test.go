@@ -187,7 +187,8 @@ func binaryArgs(n int) []any {
 
 func TestWhatLooksLikeAPlaceholderIsLeftAloneWithoutBinary(t *testing.T) {
 	for _, args := range [][]any{
-		binaryArgs(maxAttachments), {"e", map[string]any{"_placeholder": true, "num": int64(9)}},
+		binaryArgs(maxAttachments),
+		{"e", map[string]any{"_placeholder": true, "num": int64(9)}},
 		{"e", []byte{1}, map[string]any{"_placeholder": "true", "num": int64(9)}},
 	} {
 		_, err := bodyOf(args)

@@ -102,3 +102,22 @@ func TestASessionOfANodeServerIsTakenOnceAndAsItIs(t *testing.T) {
 		call().take("k", text, 0, "s2", two).run(sessionTakeScript, 0)
 	})
 }
+
+func TestANodeServersSessionIsItsUsers(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, c *redis.Client) {
+		l := openLobby(t, c.Options().Addr, testConfig("a:1"))
+		v := newVisitor(t, "u", "r")
+		v.mustVisit(l, false)
+		l.tell("r", "e1")
+		v.expect("| e1")
+		v.cut()
+		v.stored(c, func(r record) bool { return r.Closed })
+		text := nodeSessionText(t, map[string]any{
+			"sid": "s", "pid": v.pid, "rooms": []any{"s", "r"}, "data": map[string]any{"user_id": "somebody"},
+		})
+		require.NoError(t, c.Set(context.Background(), "{teloo}:session:"+v.pid, text, time.Minute).Err())
+		require.ErrorIs(t, v.visit(l), errVisit)
+		v.stored(c, isEnded)
+		v.mustVisit(l, false)
+	})
+}
