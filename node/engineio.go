@@ -28,7 +28,7 @@ func newEngine(cfg Config, deps Deps) (*engine.Server, error) {
 	c.PingInterval, c.PingTimeout = cfg.PingInterval, cfg.PingTimeout
 	c.MaxPayload = int(cfg.MaxPayload)
 	c.Written, c.AllowEIO3 = deps.Written, cfg.AllowEIO3
-	c.Final, c.Acceptable = Final, Acceptable
+	c.Final, c.Acceptable, c.Translate = Final, Acceptable, Translate
 	c.AllowOrigin = newOriginList(cfg.Origins).allows
 	return engine.New(c, deps.Log)
 }
@@ -37,6 +37,21 @@ func newEngine(cfg Config, deps Deps) (*engine.Server, error) {
 // has received before and not yet passed on.
 func Final(message []byte) bool {
 	return len(message) > 0 && message[0] == '0'+byte(parser.DISCONNECT)
+}
+
+// Translate makes what an old client says in binary packets without attachments, as it does for who calls binary(true), what
+// others say: packets that are not binary.
+func Translate(message []byte) []byte {
+	if len(message) < 3 || string(message[1:3]) != "0-" {
+		return message
+	}
+	switch parser.PacketType(message[0] - '0') {
+	case parser.BINARY_EVENT:
+		return append([]byte{'0' + byte(parser.EVENT)}, message[3:]...)
+	case parser.BINARY_ACK:
+		return append([]byte{'0' + byte(parser.ACK)}, message[3:]...)
+	}
+	return message
 }
 
 // maxAttachments is what Socket.IO's own parser allows.

@@ -175,6 +175,9 @@ func (n *Node) OwnSession(sid string) bool { return n.engine.Own(sid) }
 // SessionOwner is described with OwnSession.
 func (n *Node) SessionOwner(sid string) (engine.Tag, bool) { return n.engine.Owner(sid) }
 
+// AnswerPoll has a polling client ask anew; see engine.Server.
+func (n *Node) AnswerPoll(sid string) { n.engine.AnswerPoll(sid) }
+
 // EngineStats returns the figures of the transports.
 func (n *Node) EngineStats() engine.Stats { return n.engine.Stats() }
 

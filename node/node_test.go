@@ -124,6 +124,16 @@ func TestRefusedConnectsLeaveNothing(t *testing.T) {
 	r.seated.Range(func(any, any) bool { t.Error("a seat is left"); return false })
 }
 
+// Clients of Socket.IO 2 that call binary(true) send these for what has no binary data.
+func TestOldBinaryPacketsWithoutAttachmentsAreOthers(t *testing.T) {
+	for packet, want := range map[string]string{
+		`50-["ping"]`: `2["ping"]`, `50-/a,7["x"]`: `2/a,7["x"]`, `60-1[]`: `31[]`, `60-/a,1[]`: `3/a,1[]`, `50-`: `2`,
+		`51-["x"]`: `51-["x"]`, `500-["x"]`: `500-["x"]`, `20-["x"]`: `20-["x"]`, `5`: `5`, ``: ``, `50`: `50`, `40-`: `40-`,
+	} {
+		require.Equal(t, want, string(Translate([]byte(packet))), packet)
+	}
+}
+
 // The library's decoder would keep all that follows.
 func TestBinaryPacketsWithoutAttachmentsEndTheConnection(t *testing.T) {
 	for packet, allowed := range map[string]bool{

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -21,8 +24,15 @@ func TestSessionsAreLookedUpAmongTheMembers(t *testing.T) {
 		member("b:200", "b", "10.0.0.2:8003", false),
 		member("c:1", "", "10.0.0.4:8003", false),
 	}
+	var changes uint64
+	owners := &sessionOwners{members: func() []gossip.Member { return members }, changes: func() uint64 { return changes }}
 	for name, want := range map[string]string{"a": "10.0.0.1:8003", "b": "10.0.0.3:8003", "c": "", "": ""} {
-		require.Equal(t, want, addressOf(engine.TagOf(name), members), name)
+		require.Equal(t, want, owners.address(engine.TagOf(name)), name)
+	}
+	members = append(members[1:], member("d:1", "d", "10.0.0.5:8003", false))
+	changes++
+	for name, want := range map[string]string{"a": "", "b": "10.0.0.3:8003", "d": "10.0.0.5:8003"} {
+		require.Equal(t, want, owners.address(engine.TagOf(name)), "%s, after a change", name)
 	}
 }
 
@@ -48,4 +58,25 @@ func TestAddressForOtherNodesIsThatOfGossip(t *testing.T) {
 	}
 	c := parseConfig(map[string]string{"CLUSTER_ADVERTISE": "10.0.0.9", "CLUSTER_SEEDS": "gateway", "HOST": "10.0.0.8"}).Config
 	require.Equal(t, "10.0.0.8:8003", c.AdvertiseAddr, "which it listens at")
+}
+
+// BenchmarkSessionOwner is what finding a session's node costs a request that is passed on.
+func BenchmarkSessionOwner(b *testing.B) {
+	for _, size := range []int{3, 50} {
+		all := make([]gossip.Member, size)
+		for i := range all {
+			name := fmt.Sprintf("gateway-%d", i)
+			all[i] = gossip.Member{Identity: name + ":1700000000000", Meta: gossip.Meta{Name: name, Addr: name + ":8003"}}
+		}
+		owners := &sessionOwners{members: func() []gossip.Member { return slices.Clone(all) }, changes: func() uint64 { return 1 }}
+		tag := engine.TagOf("gateway-1")
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if owners.address(tag) == "" {
+					b.Fatal("not found")
+				}
+			}
+		})
+	}
 }

@@ -78,6 +78,9 @@ test('clients of Socket.IO 2: connect, order, acks, pings, a restarted node', { 
         await until(`${what}: named`, () => client.all('solicitud_created').length === 1);
         assert.deepEqual(await client.ask('subscribe_solicitud', { solicitud_id: `S-${user}` }), { ok: true, room: `solicitud_S-${user}` }, what);
         assert.equal((await client.ask('subscribe_solicitud', { solicitud_id: 'S-foreign' })).error?.code, 'forbidden', what);
+        // What says that it is binary, and is not.
+        client.socket.binary(true);
+        assert.equal((await client.ask('subscribe_solicitud', { solicitud_id: 'S-foreign' })).error?.code, 'forbidden', what);
         client.socket.emit('ping ', Buffer.from([1, 2, 3])); // nobody listens to it
         client.socket.emit('ping', { data: Buffer.from([1, 2, 3]) });
       }

@@ -72,8 +72,12 @@ test('100 polling clients on round robin: 2 of 3 nodes restart, nothing is lost'
     const clients = Array.from({ length: 100 }, (_, i) => cluster.client({
       user: `u${i}`, role: i % 2 ? 'advisor' : 'admin', transports: POLLING, withCredentials: false,
     }));
+    // Their polls wait, for nothing happens to them.
+    const quiet = Array.from({ length: 20 }, (_, i) => cluster.client({
+      user: `q${i}`, role: 'client', transports: POLLING, withCredentials: false,
+    }));
     await acquainted(cluster);
-    await connectAll(clients);
+    await connectAll([...clients, ...quiet]);
     await Promise.all(clients.filter((c) => c.role === 'advisor').map((c) => c.subscribe('s1')));
     assert.ok(new Set(clients.map((c) => c.node)).size === 3, 'all nodes have some');
     assert.ok(clients.every((c) => c.errors.length === 0 && c.disconnects.length === 0), 'nobody was refused');
@@ -85,7 +89,9 @@ test('100 polling clients on round robin: 2 of 3 nodes restart, nothing is lost'
     assert.equal(clients.reduce((n, c) => n + c.disconnects.length, 0), 0, 'and lose no connection by that');
     assert.deepEqual([calm.stale, calm.forged], [0, 0]);
 
+    const elsewhere = [...clients, ...quiet].filter((c) => c.node !== cluster.nodes[0].name);
     await restart(cluster, cluster.nodes[0], 'SIGTERM');
+    assert.deepEqual(elsewhere.flatMap((c) => c.disconnects), [], 'who only came through the node that ends keeps the connection');
     await restart(cluster, cluster.nodes[1], 'SIGKILL');
     await stop();
     await until('all have all', () => clients.every((c) => c.received.length >= events.length), { timeout: 30_000 });

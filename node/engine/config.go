@@ -44,6 +44,9 @@ type Config struct {
 	Acceptable func(message []byte) bool
 	// Written is told of the marks of Session.NoteWritten. It must neither block nor call back. Default nil: nobody is.
 	Written func(mark int64)
+	// Translate makes of a text message of a client's that speaks revision 3 what others say for it; it must not change what it
+	// is given. Default: the same.
+	Translate func(message []byte) []byte
 	// AllowEIO3 serves clients that speak revision 3 of the protocol, too; default false.
 	AllowEIO3 bool
 	// AllowOrigin decides on requests of browsers' pages; default all are refused that name an origin.
@@ -67,6 +70,7 @@ func DefaultConfig() Config {
 		Writers:        runtime.GOMAXPROCS(0),
 		Final:          func([]byte) bool { return false },
 		Acceptable:     func([]byte) bool { return true },
+		Translate:      func(message []byte) []byte { return message },
 		AllowOrigin:    func(r *http.Request) bool { return r.Header.Get("Origin") == "" },
 	}
 }
@@ -101,6 +105,7 @@ func (c Config) Validate() error {
 	check(c.Writers > 0 && c.Writers <= 1024, "Writers", c.Writers, "1 to 1024")
 	check(c.Final != nil, "Final", "nil", "a function")
 	check(c.Acceptable != nil, "Acceptable", "nil", "a function")
+	check(c.Translate != nil, "Translate", "nil", "a function")
 	check(c.AllowOrigin != nil, "AllowOrigin", "nil", "a function")
 	return errors.Join(faults...)
 }

@@ -101,7 +101,7 @@ func isUpgrade(r *http.Request) bool {
 func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, query url.Values) {
 	transport := query.Get("transport")
 	switch {
-	case transport != transportPolling && transport != transportWebSocket:
+	case transport != transportPolling && transport != transportWebSocket, wantsScripts(query):
 		s.refuse(w, refuseTransport)
 	case r.Method != http.MethodGet:
 		s.refuse(w, refuseMethod)

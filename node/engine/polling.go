@@ -16,11 +16,14 @@ import (
 type polling struct {
 	began   bool
 	posting bool // a POST is being handled
-	base64  bool // a client of revision 3 takes binary data as text alone
+	// hurried: the open GET is to be answered though there is nothing to send.
+	hurried bool
+	// missed counts heartbeats at which something waited and nobody came for it.
+	missed int32
 	// waiting is the open GET's signal, nil if there is none.
 	waiting chan struct{}
-	// missed counts heartbeats at which something waited and nobody came for it.
-	missed int
+	// beat is when a ping of a client of revision 3 last counted as a heartbeat, in nanoseconds since 1970.
+	beat int64
 }
 
 const (
@@ -105,7 +108,7 @@ func (s *Session) beginPoll() (signal chan struct{}, ok bool) {
 func (s *Session) endPoll() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.poll.waiting = nil
+	s.poll.waiting, s.poll.hurried = nil, false
 	return s.ws == nil
 }
 
@@ -129,11 +132,11 @@ func (s *Session) takePolled() (payload []byte, last bool) {
 		}
 	case state == stateClosing:
 		payload, last = s.lone(packetClose), true
-	case s.next != nil && s.probed:
-		payload = s.lone(packetNoop) // so that the client can change its transport
+	case s.next != nil && s.probed, s.poll.hurried:
+		payload = s.lone(packetNoop) // so that the client can change its transport, or asks anew
 	}
 	if payload != nil {
-		s.poll.waiting, s.poll.missed = nil, 0
+		s.poll.waiting, s.poll.missed, s.poll.hurried = nil, 0, false
 	}
 	return payload, last
 }
@@ -182,6 +185,21 @@ func (s *Session) took(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.takenSlowly += n
+}
+
+// AnswerPoll has a session's open GET answered, by a packet that says nothing if nothing waits. For a session that has none
+// it does nothing.
+func (s *Server) AnswerPoll(sid string) {
+	session := s.session(sid)
+	if session == nil {
+		return
+	}
+	session.mu.Lock()
+	defer session.mu.Unlock()
+	if session.poll.waiting != nil {
+		session.poll.hurried = true
+		session.poll.wake()
+	}
 }
 
 // servePost handles what a polling client sends.

@@ -175,3 +175,30 @@ func TestPolledBacklogComesInParts(t *testing.T) {
 		}
 	}
 }
+
+func TestAnOpenPollIsAnsweredWhenAsked(t *testing.T) {
+	r := newRig(t, nil, nil)
+	query, s := r.polling()
+	r.server.AnswerPoll("nobody's")
+	r.server.AnswerPoll(s.Id()) // none is open: it is not kept for the next
+	polled := make(chan string, 1)
+	get := func() {
+		go func() { polled <- r.poll(query) }()
+		r.eventually(func() bool { return s.Transport().Writable() }, "it polls")
+	}
+	get()
+	r.server.AnswerPoll(s.Id())
+	require.Equal(t, "6", within(t, polled))
+	get()
+	require.Empty(t, polled)
+	require.True(t, s.WriteFrames(message("x"), false, false))
+	require.Equal(t, "4x", within(t, polled))
+	get()
+	s.mu.Lock() // so that both come at once
+	s.poll.hurried = true
+	s.queue.push(message("y")[0], true)
+	s.poll.wake()
+	s.mu.Unlock()
+	require.Equal(t, "4y", within(t, polled), "nothing is said beside what there is")
+	require.Equal(t, "open", s.ReadyState())
+}

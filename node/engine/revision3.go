@@ -7,11 +7,12 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 )
 
-// This file is what differs in Engine.IO's revision 3, which clients of Socket.IO 1 and 2 speak: the client pings, a
-// payload has lengths instead of separators, and a type stands before binary data. JSONP is not served.
+// This file is what differs in Engine.IO's revision 3, which clients of Socket.IO 2 speak: the client pings, a payload has
+// lengths instead of separators, and a type stands before binary data. JSONP is refused: its answers are scripts.
 
 const (
 	revision4, revision3 = "4", "3"
@@ -36,25 +37,31 @@ func (s *Session) revision() string {
 	return revision4
 }
 
-// meet notes of which revision the client is, and whether polling has to spare it binary payloads.
+// wantsScripts reports whether a handshake is one of JSONP.
+func wantsScripts(query url.Values) bool { return query.Get("EIO") == revision3 && query.Has("j") }
+
+// meet notes of which revision the client is, and whether it has to be spared binary data.
 func (s *Session) meet(r *http.Request) {
 	if !s.server.cfg.AllowEIO3 {
 		return
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	s.old = err == nil && query.Get("EIO") == revision3
-	s.poll.base64 = query.Get("b64") != ""
+	s.base64 = s.old && query.Get("b64") != ""
 }
 
-// oldFrames puts the type before the data of the binary frames among frames, which are not changed.
-func oldFrames(frames [][]byte) [][]byte {
+// oldFrames puts the type before the data of the binary frames among frames, which are not changed, and makes text of those
+// for a client that takes nothing else.
+func (s *Session) oldFrames(frames [][]byte) [][]byte {
 	if !slices.ContainsFunc(frames, isBinary) {
 		return frames
 	}
 	old := make([][]byte, len(frames))
 	for i, frame := range frames {
-		if isBinary(frame) {
-			data := payloadOf(frame)
+		switch data := payloadOf(frame); {
+		case isBinary(frame) && s.base64:
+			frame = newFrame(binaryMark, base64.StdEncoding.AppendEncode([]byte{packetMessage}, data))
+		case isBinary(frame):
 			head := appendHeader(make([]byte, 0, len(data)+11), frameBinary, 1+len(data))
 			frame = append(append(head, oldMessage), data...)
 		}
@@ -81,15 +88,12 @@ func (s *Session) takeOldPolled() []byte {
 		frames = append(frames, frame)
 		size += len(frame)
 	}
-	if !s.poll.base64 && slices.ContainsFunc(frames, isBinary) {
+	if slices.ContainsFunc(frames, isBinary) {
 		return oldBinaryPayload(frames)
 	}
 	var payload []byte
 	for _, frame := range frames {
 		packet := payloadOf(frame)
-		if isBinary(frame) {
-			packet = base64.StdEncoding.AppendEncode([]byte{binaryMark, packetMessage}, packet[1:])
-		}
 		payload = append(strconv.AppendInt(payload, int64(utf16Length(packet)), 10), ':')
 		payload = append(payload, packet...)
 	}
@@ -214,6 +218,17 @@ func (s *Session) receiveOldBase64(packet []byte) bool {
 	return err == nil
 }
 
+// beats reports whether a ping counts as a heartbeat: of those within that time the first does. The others say nothing of
+// whether the client comes for what there is.
+func (p *polling) beats(within time.Duration) bool {
+	now := time.Now().UnixNano()
+	counts := now-p.beat >= int64(within)
+	if counts {
+		p.beat = now
+	}
+	return counts
+}
+
 // answerPing answers a client that pings, and gives it time until the next.
 func (s *Session) answerPing(data []byte) {
 	s.mu.Lock()
@@ -221,7 +236,7 @@ func (s *Session) answerPing(data []byte) {
 		s.mu.Unlock()
 		return
 	}
-	ignored := s.ws == nil && s.poll.ignores(&s.queue)
+	ignored := s.ws == nil && s.poll.beats(s.server.cfg.PingInterval/2) && s.poll.ignores(&s.queue)
 	s.takenSlowly = 0
 	s.server.wheel.schedule(&s.alarm, s.server.cfg.PingInterval+s.server.cfg.PingTimeout)
 	s.mu.Unlock()

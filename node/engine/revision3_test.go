@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
@@ -239,4 +240,101 @@ func readOldFrame(t *testing.T, from io.Reader) ws.Frame {
 	_, err = io.ReadFull(from, frame.Payload)
 	require.NoError(t, err)
 	return frame
+}
+
+func TestOldClientsThatPingOften(t *testing.T) {
+	r := oldRig(t, nil)
+	p := r.oldPoll(t, "")
+	p.push("1:21:21:21:21:2")
+	_, _, body := p.do(http.MethodGet, "")
+	require.Equal(t, "1:31:31:31:31:3", body, "each is answered")
+	require.Equal(t, "open", r.session().ReadyState())
+}
+
+func TestOldClientsThatPingAndTakeNothing(t *testing.T) {
+	r := oldRig(t, func(c *Config) { c.PingInterval, c.PingTimeout = 40*time.Millisecond, patience })
+	p := r.oldPoll(t, "")
+	s := r.session()
+	require.True(t, s.WriteFrames(message("x"), false, false))
+	require.Eventually(t, func() bool {
+		_, _, _ = p.do(http.MethodPost, "1:2")
+		return s.Why() == "slow_consumer"
+	}, patience, 5*time.Millisecond)
+}
+
+func TestOldClientsWithoutBinary(t *testing.T) {
+	r := oldRig(t, nil)
+	conn, br, _, err := ws.Dial(t.Context(), "ws"+strings.TrimPrefix(r.http.URL, "http")+"/?EIO=3&transport=websocket&b64=1")
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	src := io.Reader(conn)
+	if br != nil {
+		src = io.MultiReader(br, conn)
+	}
+	require.Contains(t, string(readOldFrame(t, src).Payload), `0{"sid":"`)
+	require.NoError(t, ws.WriteFrame(conn, ws.MaskFrame(ws.NewTextFrame([]byte("b4/gA=")))))
+	f := readOldFrame(t, src)
+	require.Equal(t, ws.OpText, f.Header.OpCode)
+	require.Equal(t, "b4/gA=", string(f.Payload))
+}
+
+func TestJSONPIsRefused(t *testing.T) {
+	r := oldRig(t, nil)
+	p := &oldPoll{t: t, url: r.http.URL + "/?EIO=3&transport=polling&j=0"}
+	status, kind, body := p.do(http.MethodGet, "")
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Equal(t, "application/json", kind)
+	require.JSONEq(t, `{"code":0,"message":"Transport unknown"}`, body)
+	p.url = strings.Replace(p.url, "EIO=3", "EIO=4", 1) // is a query of its own
+	status, _, _ = p.do(http.MethodGet, "")
+	require.Equal(t, http.StatusOK, status)
+}
+
+func TestOldMessagesAreTranslated(t *testing.T) {
+	r := oldRig(t, func(c *Config) { c.Translate = func(m []byte) []byte { return append([]byte("<"), m...) } })
+	p := r.oldPoll(t, "")
+	p.push("2:4a")
+	_, _, body := p.do(http.MethodGet, "")
+	require.Equal(t, "3:4<a", body)
+	query, _ := r.polling()
+	r.post(query, "4a")
+	require.Equal(t, "4a", r.poll(query), "and those of others are not")
+}
+
+// A payload of an old client's is malformed, or its messages are those that came; it never ends in a panic.
+func FuzzOldSession(f *testing.F) {
+	r := newRig(f, func(c *Config) { c.AllowEIO3 = true }, nil)
+	for _, seed := range []string{"6:4hello", "5:4é€😀", "\x01\x03\xff\x04\xfe\x00", "6:b4/gA=", "1:21:31:6", "1:12:4a", "\x00\x02\xff42\x01\x01\xff\x04"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		s := &Session{id: "fuzzed", server: r.server, old: true}
+		r.server.keep(s)
+		s.alarm.session = s
+		messages := 0
+		_ = s.On("data", func(args ...any) {
+			messages++
+			if text, ok := args[0].(*types.StringBuffer); ok && !utf8.Valid(text.Bytes()) {
+				t.Errorf("%q is not UTF-8", text.Bytes())
+			}
+		})
+		ok := s.receivePayload(payload)
+		if messages > len(payload)/3 {
+			t.Fatalf("%d messages of %d bytes", messages, len(payload))
+		}
+		if ok && len(payload) < 3 {
+			t.Fatalf("%q is malformed", payload)
+		}
+		s.mu.Lock()
+		for range 4096 {
+			if s.queue.empty() {
+				break
+			}
+			if len(s.takeOldPolled()) == 0 {
+				t.Error("what waits is not taken")
+			}
+		}
+		s.mu.Unlock()
+		s.end(reasonForced, nil)
+	})
 }

@@ -62,6 +62,8 @@ type Session struct {
 	hangup bool
 	// old: the client speaks revision 3. Not changed once the session is announced.
 	old bool
+	// base64: such a client takes binary data as text alone. Not changed either.
+	base64 bool
 
 	mu sync.Mutex
 	// ws carries the session if it is not nil, else polling does. mu.
@@ -224,7 +226,7 @@ func (s *Session) WriteFrames(frames [][]byte, volatile, uncharged bool) bool {
 // Written has come to it; 0 if the message was dropped.
 func (s *Session) WriteNumbered(frames [][]byte, volatile, uncharged bool) (number uint64) {
 	if s.old {
-		frames = oldFrames(frames)
+		frames = s.oldFrames(frames)
 	}
 	s.mu.Lock()
 	if s.state.Load() != stateOpen || s.broken {
@@ -408,6 +410,9 @@ func (s *Session) announceEnd(closers []func(func()), reason string, err error) 
 func (s *Session) receive(kind byte, data []byte) bool {
 	switch kind {
 	case packetMessage:
+		if s.old {
+			data = s.server.cfg.Translate(data)
+		}
 		if !s.server.cfg.Acceptable(data) {
 			return false
 		}

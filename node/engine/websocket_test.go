@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -197,4 +198,16 @@ func TestMessageBehindTheHandshake(t *testing.T) {
 	_, err = c.Write(whole[5:])
 	require.NoError(t, err)
 	require.Equal(t, "early", within(t, got))
+}
+
+// The one that is to end the connection is the server, by RFC 6455: a client that waits for it need not wait long.
+func TestAClientThatClosesIsLetGoAtOnce(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.CloseGrace = time.Hour }, nil)
+	c, s := r.dial()
+	why := closings(s)
+	c.send(ws.OpClose, "\x03\xe8")
+	require.Equal(t, ws.OpClose, c.next().Header.OpCode)
+	_, err := readFrame(c.from)
+	require.ErrorIs(t, err, io.EOF)
+	require.Equal(t, reasonClosed, within(t, why))
 }

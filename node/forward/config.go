@@ -8,16 +8,18 @@ import (
 
 // Config holds what a Forwarder is told. DefaultConfig gives the defaults; Secret has none.
 type Config struct {
-	// Secret authenticates the hop, the same on all nodes; required. It is never sent.
+	// Secret proves both ends of the hop, the same on all nodes; required. It is never sent.
 	Secret []byte
 	// Off makes this node pass nothing on; what others pass on to it is served all the same. Default false.
 	Off bool
-	// DialTimeout is how long a connection to another node may take to make; default 1 s.
+	// DialTimeout is how long a connection to another node may take to make, and then that node to prove itself; default
+	// 1 s.
 	DialTimeout time.Duration
 	// AnswerTimeout is how long another node may take to answer, more than the ping interval, since a poll waits for
 	// that; default 60 s.
 	AnswerTimeout time.Duration
-	// StallTimeout is how long a client may take nothing at all while an answer, or a message, waits for it; default 30 s.
+	// StallTimeout is how long a client may take nothing at all while an answer, or a message, waits for it, or another
+	// node nothing of a request or message; default 30 s.
 	StallTimeout time.Duration
 	// IdleTimeout is how long a connection between nodes is kept without a request, less than the other node keeps it;
 	// default 90 s.

@@ -23,11 +23,14 @@ type Sessions interface {
 	Owner(sid string) (address string, authentic bool)
 }
 
-// Deps are what a Forwarder works with; all but Took are required.
+// Deps are what a Forwarder works with; all but Answer and Took are required.
 type Deps struct {
 	// Next serves this node's own sessions and handshakes, and refuses requests of sessions that it does not have.
 	Next     http.Handler
 	Sessions Sessions
+	// Answer has a session's open poll answered by a packet that says nothing, so that the client asks anew; nil: the polls
+	// that go through a draining node are not shortened. It does not block.
+	Answer func(sid string)
 	// Took is told how long a POST took that was passed on, until its answer; polls wait on purpose. nil: nobody is.
 	Took func(time.Duration)
 	Log  *slog.Logger
@@ -39,11 +42,12 @@ type Forwarder struct {
 	deps      Deps
 	log       *slog.Logger
 	marker    *marker
+	asker     *asker
 	transport *http.Transport
 	buffers   buffers
 	count     counters
-	// warned is when staleness was last warned of, in nanoseconds since 1970.
-	warned atomic.Int64
+	// When these were last warned of, in nanoseconds since 1970.
+	staleWarned, foreignWarned atomic.Int64
 
 	// ctx bounds what is under way; cancelled by Run.
 	ctx    context.Context
@@ -52,7 +56,7 @@ type Forwarder struct {
 	mu      sync.Mutex
 	ended   bool                            // mu
 	drained bool                            // mu: no more WebSockets
-	polls   int                             // mu
+	polls   map[*passage]struct{}           // mu: requests that are no WebSockets
 	tunnels map[*passage]context.CancelFunc // mu: WebSockets, by what cuts them
 	under   sync.WaitGroup                  // added to under mu
 }
@@ -71,10 +75,15 @@ func New(cfg Config, deps Deps) (*Forwarder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Forwarder{
-		cfg: cfg, deps: deps, log: deps.Log.With("component", "forward"), marker: m, transport: newTransport(cfg),
-		buffers: newBuffers(), tunnels: make(map[*passage]context.CancelFunc),
+	a, err := newAsker(cfg.Secret)
+	if err != nil {
+		return nil, err
 	}
+	f := &Forwarder{
+		cfg: cfg, deps: deps, log: deps.Log.With("component", "forward"), marker: m, asker: a, buffers: newBuffers(),
+		polls: make(map[*passage]struct{}), tunnels: make(map[*passage]context.CancelFunc),
+	}
+	f.transport = f.newTransport()
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f, nil
 }
@@ -91,38 +100,12 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	return nil
 }
 
-// Drain cuts the WebSockets that go through this node, one by one over the time given, so that their clients come back
-// through another as steadily, and takes no more: who would change to one goes on polling. What is not cut when ctx ends is
-// left to Run. A nil Forwarder has none.
-func (f *Forwarder) Drain(ctx context.Context, over time.Duration) {
-	if f == nil {
-		return
-	}
-	f.mu.Lock()
-	f.drained = true
-	cuts := make([]context.CancelFunc, 0, len(f.tunnels))
-	for _, cut := range f.tunnels {
-		cuts = append(cuts, cut)
-	}
-	f.mu.Unlock()
-	if len(cuts) == 0 {
-		return
-	}
-	f.log.Info("cutting the WebSockets that go through this node to others", "websockets", len(cuts), "over", over)
-	tick := time.NewTicker(max(over/time.Duration(len(cuts)), time.Millisecond))
-	defer tick.Stop()
-	for _, cut := range cuts {
-		cut()
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
 // ServeHTTP passes on what is another node's, and all else to Deps.Next.
 func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if questions, ok := r.Header[AskHeader]; ok {
+		f.asked(w, r, questions)
+		return
+	}
 	if marks, ok := r.Header[Header]; ok {
 		// Whatever the mark is worth: what bears one has been passed on, and is not again, or two nodes that disagree would
 		// go on for ever.
@@ -154,7 +137,10 @@ func (f *Forwarder) receive(r *http.Request, marks []string) *http.Request {
 	switch {
 	case errors.Is(err, errStale):
 		f.count.stale.Add(1)
-		f.warnOfStale(r)
+		if seldom(&f.staleWarned) {
+			f.log.Warn("a node passes requests on whose time is too far from this node's; its clients' addresses are not believed",
+				"peer", r.RemoteAddr, "most", f.cfg.MarkAge)
+		}
 		return r
 	case err != nil:
 		f.count.forged.Add(1)
@@ -166,14 +152,10 @@ func (f *Forwarder) receive(r *http.Request, marks []string) *http.Request {
 	return &as
 }
 
-// warnOfStale says, once in a minute, that another node's clock is not ours: nobody else makes such marks.
-func (f *Forwarder) warnOfStale(r *http.Request) {
-	now, last := time.Now().UnixNano(), f.warned.Load()
-	if now-last < int64(time.Minute) || !f.warned.CompareAndSwap(last, now) {
-		return
-	}
-	f.log.Warn("a node passes requests on whose time is too far from this node's; its clients' addresses are not believed",
-		"peer", r.RemoteAddr, "most", f.cfg.MarkAge)
+// seldom is true once in a minute.
+func seldom(warned *atomic.Int64) bool {
+	now, last := time.Now().UnixNano(), warned.Load()
+	return now-last >= int64(time.Minute) && warned.CompareAndSwap(last, now)
 }
 
 func (f *Forwarder) note(what outcome) { f.count.forwarded[what].Add(1) }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -104,8 +105,19 @@ func TestLoopsEndAtOnce(t *testing.T) {
 			status, _, body := a.ask(http.MethodGet, a.url(sid), "", nil)
 			require.Equal(t, http.StatusBadRequest, status)
 			require.JSONEq(t, refused, body)
+			require.Empty(t, b.seen, "it has not proved to be the session's node")
+			require.EqualValues(t, 1, a.forward.Stats().Forwarded["foreign"])
+			// What bears a mark is not passed on whoever it is for.
+			r := httptest.NewRequest(http.MethodGet, b.url(sid), nil)
+			r.RequestURI = r.URL.RequestURI()
+			mark := a.forward.marker.mark(r.Method, r.RequestURI, r.RemoteAddr, time.Now())
+			status, _, body = b.ask(http.MethodGet, b.url(sid), "", http.Header{Header: {mark}})
+			require.Equal(t, http.StatusBadRequest, status)
+			require.JSONEq(t, refused, body)
 			require.Len(t, b.seen, 1)
-			require.Zero(t, b.forward.Stats().Forwarded["answered"])
+			for what, n := range b.forward.Stats().Forwarded {
+				require.Zero(t, n, what)
+			}
 		})
 	}
 }
@@ -163,7 +175,12 @@ func TestAPollIsNeverRepeated(t *testing.T) {
 			}
 			from := bufio.NewReader(conn)
 			for i := range 2 {
-				if _, err := http.ReadRequest(from); err != nil {
+				r, err := http.ReadRequest(from)
+				if err == nil && r.Header.Get(AskHeader) != "" {
+					b.proves(conn, r)
+					_, err = http.ReadRequest(from)
+				}
+				if err != nil {
 					break
 				}
 				asked.Add(1)
@@ -193,8 +210,7 @@ func TestSlowOwner(t *testing.T) {
 	a := c.start(t, "a", change{forward: func(c *Config) { c.AnswerTimeout = 50 * time.Millisecond }})
 	b := c.start(t, "b", change{})
 	sid, _ := b.open()
-	s := c.start(t, "slow", change{behind: slow})
-	c.set("b", s.address())
+	c.start(t, "b", change{behind: slow}) // in its place
 	status, _, body := a.ask(http.MethodGet, a.url(sid), "", nil)
 	close(release)
 	require.Equal(t, http.StatusBadRequest, status)
@@ -314,14 +330,13 @@ func TestOwnerThatTakesNoNoteOfTheClientsEnd(t *testing.T) {
 	b := c.start(t, "b", change{})
 	sid, _ := b.open()
 	held := make(chan net.Conn, 1)
-	deaf := c.start(t, "deaf", change{behind: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	c.start(t, "b", change{behind: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err == nil {
 			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 			held <- conn
 		}
 	})})
-	c.set("b", deaf.address())
 	conn, err := net.Dial("tcp", a.address())
 	require.NoError(t, err)
 	_, err = io.WriteString(conn, "GET /?EIO=4&transport=websocket&sid="+sid+" HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
@@ -369,6 +384,92 @@ func TestClientThatLeavesEndsItsPoll(t *testing.T) {
 	cancel()
 	<-done
 	require.Eventually(t, func() bool { return s.ReadyState() == "closed" && a.forward.Stats().Forwarded["abandoned"] == 1 }, patience, time.Millisecond)
+}
+
+// TestDrainShortensPolls: no session ends by it, and nothing is lost.
+func TestDrainShortensPolls(t *testing.T) {
+	a, b := two(t, change{})
+	type polled struct {
+		sid  string
+		s    *engine.Session
+		body chan string
+	}
+	all := make([]polled, 5)
+	for i := range all {
+		sid, s := b.open()
+		all[i] = polled{sid, s, make(chan string, 1)}
+		go func() {
+			_, _, body := a.ask(http.MethodGet, a.url(sid), "", nil)
+			all[i].body <- body
+		}()
+		require.Eventually(t, func() bool { return s.Transport().Writable() }, patience, time.Millisecond, "it waits")
+	}
+	began := time.Now()
+	a.forward.Drain(t.Context(), patience)
+	require.Less(t, time.Since(began), patience/2, "few do not take long")
+	for _, p := range all {
+		require.Equal(t, "6", <-p.body)
+	}
+	require.Zero(t, a.forward.Stats().Polls)
+	for _, p := range all {
+		send(p.s, "hi")
+		status, _, body := a.ask(http.MethodGet, a.url(p.sid), "", nil)
+		require.Equal(t, http.StatusOK, status, "what still comes is passed on")
+		require.Equal(t, "4hi", body)
+		require.Equal(t, "open", p.s.ReadyState())
+	}
+}
+
+// TestDrainShortensPollsThatComeLater: the load balancer needs its time to look elsewhere.
+func TestDrainShortensPollsThatComeLater(t *testing.T) {
+	a, b := two(t, change{})
+	first, s := b.open()
+	second, later := b.open()
+	bodies := make(chan string, 2)
+	poll := func(sid string, s *engine.Session) {
+		go func() {
+			_, _, body := a.ask(http.MethodGet, a.url(sid), "", nil)
+			bodies <- body
+		}()
+		require.Eventually(t, func() bool { return s.Transport().Writable() }, patience, time.Millisecond, "it waits")
+	}
+	poll(first, s)
+	poll(second, later)
+	s.Close(true)                                                                           // before its turn, as it may be
+	other := &passage{r: httptest.NewRequest(http.MethodPost, "/", nil), began: time.Now()} // so that it lasts
+	require.True(t, a.forward.enter(other, nil))
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		a.forward.Drain(t.Context(), patience)
+	}()
+	require.Equal(t, "1", <-bodies)
+	require.Equal(t, "6", <-bodies)
+	poll(second, later)
+	require.Equal(t, "6", <-bodies, "and again")
+	a.forward.leave(other)
+	<-drained
+	require.Equal(t, "open", later.ReadyState())
+}
+
+func TestDrainIsBounded(t *testing.T) {
+	release := make(chan struct{})
+	c := newCluster()
+	a, b := c.start(t, "a", change{}), c.start(t, "b", change{})
+	sid, _ := b.open()
+	begun := make(chan struct{})
+	c.start(t, "b", change{behind: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(begun); <-release })})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _, _ = a.ask(http.MethodGet, a.url(sid), "", nil)
+	}()
+	<-begun
+	began := time.Now()
+	a.forward.Drain(t.Context(), 100*time.Millisecond)
+	require.Less(t, time.Since(began), patience/2)
+	close(release)
+	<-done
 }
 
 func TestStoppingEndsThePollsThatGoThrough(t *testing.T) {

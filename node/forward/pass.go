@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// newTransport makes the connections between nodes. Nothing is asked for twice: see passage.rewrite.
-func newTransport(cfg Config) *http.Transport {
-	dialer := &net.Dialer{Timeout: cfg.DialTimeout}
+// newTransport keeps the connections between nodes. Nothing is asked for twice: see passage.rewrite.
+func (f *Forwarder) newTransport() *http.Transport {
+	cfg := f.cfg
 	var plain http.Protocols
 	plain.SetHTTP1(true)
 	return &http.Transport{
-		DialContext: dialer.DialContext, Protocols: &plain, DisableCompression: true,
+		DialContext: f.connect, Protocols: &plain, DisableCompression: true,
 		MaxIdleConns: 0, MaxIdleConnsPerHost: cfg.MaxIdle, IdleConnTimeout: cfg.IdleTimeout,
 		// A bound that is never waited at: what takes connections is bounded before.
 		MaxConnsPerHost: cfg.MaxPolls + cfg.MaxWebSockets + cfg.MaxIdle, ResponseHeaderTimeout: cfg.AnswerTimeout,
@@ -35,6 +35,8 @@ type passage struct {
 	address   string
 	websocket bool
 	began     time.Time
+	// asked is when it was last to be sent away. Forwarder.mu.
+	asked time.Time
 }
 
 // pass passes a request on, and answers as the other node does. Where there is no answer the client hears what the other
@@ -56,7 +58,7 @@ func (f *Forwarder) pass(w http.ResponseWriter, r *http.Request, address string)
 		Rewrite: p.rewrite, ModifyResponse: p.answered, ErrorHandler: p.failed, Transport: f.transport, BufferPool: &f.buffers,
 		ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
 	}
-	proxy.ServeHTTP(p.w, r.WithContext(ctx))
+	proxy.ServeHTTP(p.w, r.WithContext(aimed(ctx, r)))
 }
 
 func isUpgrade(r *http.Request) bool { return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") }
@@ -70,8 +72,8 @@ func (f *Forwarder) enter(p *passage, cut context.CancelFunc) bool {
 		return false
 	case p.websocket && len(f.tunnels) < f.cfg.MaxWebSockets:
 		f.tunnels[p] = cut
-	case !p.websocket && f.polls < f.cfg.MaxPolls:
-		f.polls++
+	case !p.websocket && len(f.polls) < f.cfg.MaxPolls:
+		f.polls[p] = struct{}{}
 	default:
 		return false
 	}
@@ -82,11 +84,8 @@ func (f *Forwarder) enter(p *passage, cut context.CancelFunc) bool {
 func (f *Forwarder) leave(p *passage) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if p.websocket {
-		delete(f.tunnels, p)
-	} else {
-		f.polls--
-	}
+	delete(f.tunnels, p)
+	delete(f.polls, p)
 	f.under.Done()
 }
 
@@ -152,6 +151,12 @@ func (p *passage) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 	switch {
 	case f.ctx.Err() != nil:
 		what = stopped
+	case errors.Is(err, errForeign):
+		what = foreign
+		if seldom(&f.foreignWarned) {
+			f.log.Warn("what answers at a node's address does not prove to be the node; nothing is passed on to it",
+				"to", p.address, "err", err)
+		}
 	case errors.As(err, &dial) && dial.Op == "dial":
 		what = unreachable
 	}

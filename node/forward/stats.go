@@ -9,6 +9,7 @@ const (
 	answered    outcome = iota
 	unknown             // no live node is the session's
 	unreachable         // no connection to it could be made
+	foreign             // what listens there is not it
 	broken              // it did not answer
 	abandoned           // the client left before there was an answer
 	busy                // as many as may be were under way
@@ -16,7 +17,7 @@ const (
 	outcomes            // how many there are
 )
 
-var outcomeNames = [outcomes]string{"answered", "unknown", "unreachable", "broken", "abandoned", "busy", "stopped"}
+var outcomeNames = [outcomes]string{"answered", "unknown", "unreachable", "foreign", "broken", "abandoned", "busy", "stopped"}
 
 // Outcomes lists what Stats.Forwarded counts by.
 func Outcomes() []string { return outcomeNames[:] }
@@ -55,6 +56,6 @@ func (f *Forwarder) Stats() Stats {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s.Polls, s.WebSockets = f.polls, len(f.tunnels)
+	s.Polls, s.WebSockets = len(f.polls), len(f.tunnels)
 	return s
 }

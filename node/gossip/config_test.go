@@ -136,6 +136,7 @@ func TestNews(t *testing.T) {
 	m := newMembers("self")
 	n := &memberlist.Node{Name: "n:1", Meta: []byte(`{"name":"n"}`)}
 	m.NotifyJoin(&memberlist.Node{Name: "self"})
+	require.Zero(t, m.changes.Load())
 	m.NotifyJoin(n)
 	joined, left := m.news()
 	require.Equal(t, []Member{{Identity: "n:1", Meta: Meta{Name: "n"}}}, joined)
@@ -148,6 +149,7 @@ func TestNews(t *testing.T) {
 	n.Meta = []byte("not JSON")
 	m.NotifyUpdate(n)
 	require.EqualValues(t, 1, m.badMeta.Load())
+	require.EqualValues(t, 4, m.changes.Load(), "each that list shows")
 	require.Equal(t, []Member{{Identity: "n:1"}}, m.list())
 }
 

@@ -230,6 +230,10 @@ func (g *Gossip) Members() []Member {
 	return append([]Member{{Identity: g.cfg.Identity, Meta: g.meta()}}, g.members.list()...)
 }
 
+// Changes counts what others joined, left or said of themselves: while it is the same, Members is but for this node's own
+// metadata. It costs nothing to ask.
+func (g *Gossip) Changes() uint64 { return g.members.changes.Load() }
+
 // Live counts the live nodes, this one included, so it is at least 1.
 func (g *Gossip) Live() int { return g.members.others() + 1 }
 

@@ -48,6 +48,7 @@ type members struct {
 	changed chan struct{} // holds one signal
 
 	joins, leaves, badMeta atomic.Uint64
+	changes                atomic.Uint64 // of what list returns
 
 	mu    sync.Mutex // never held while calling memberlist, whose lock comes first
 	nodes map[string]*record
@@ -93,6 +94,7 @@ func (m *members) note(n *memberlist.Node, alive bool) {
 	}
 	r.member = Member{Identity: n.Name, Meta: meta}
 	r.addr = net.UDPAddr{IP: slices.Clone(n.Addr), Port: int(n.Port)}
+	m.changes.Add(1)
 	m.mu.Unlock()
 	select {
 	case m.changed <- struct{}{}:

@@ -108,6 +108,27 @@ func TestOldMessagesByWebSocket(t *testing.T) {
 	require.Equal(t, []byte{4, 0xfe, 0}, data)
 }
 
+func TestOldMessagesByWebSocketWithoutBinary(t *testing.T) {
+	s := start(t, old)
+	w := s.dialed(oldWS + "&b64=1")
+	opened(t, w.text())
+	w.write(frame(true, opBinary, []byte{4, 0xfe, 0}))
+	require.Equal(t, "b4/gA=", w.text())
+	w.echoes("é€😀")
+}
+
+func TestOldPingsThatComeTogether(t *testing.T) {
+	s := start(t, old)
+	p, h := s.oldOpen(oldPollPath)
+	p.push("1:21:21:21:2")
+	got := ""
+	for len(got) < 12 {
+		got += p.poll()
+	}
+	require.Equal(t, "1:31:31:31:3", got)
+	require.Empty(t, s.session(h.SID).Closes)
+}
+
 func TestOldHeartbeat(t *testing.T) {
 	s := start(t, func(set *setup) {
 		old(set)
@@ -196,6 +217,21 @@ func TestOldSocketIO(t *testing.T) {
 	require.Equal(t, ready, w.text())
 	w.send(`4212["ask","x"]`)
 	require.Equal(t, `4312["x"]`, w.text())
+	t.Run("binary(true) without binary data", func(t *testing.T) {
+		w := s.on(t).dialed(strings.Replace(socketWS, "EIO=4", "EIO=3", 1))
+		h := opened(t, w.text())
+		require.Equal(t, "40", w.text())
+		require.Equal(t, ready, w.text())
+		w.send(`450-["echo","x"]`)
+		if differs(t, node, "an old client's binary event without binary data ends its connection") {
+			w.ended()
+			s.closedWith(h.SID, "parse error", "forced close")
+			return
+		}
+		require.Equal(t, `42["echo","x"]`, w.text())
+		w.send(`450-1["ask","y"]`)
+		require.Equal(t, `431["y"]`, w.text())
+	})
 	w.send("40/custom,")
 	require.Contains(t, []string{"40/custom", "40/custom,"}, w.text())
 	require.Equal(t, `42/custom,["ready"]`, w.text())

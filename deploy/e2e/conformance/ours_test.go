@@ -56,7 +56,7 @@ func (h *host) serveOurs(t *testing.T) {
 	cfg := engine.DefaultConfig()
 	raw := h.newOurs(t, cfg)
 	h.echo(raw, raw)
-	cfg.Final, cfg.Acceptable = gateway.Final, gateway.Acceptable
+	cfg.Final, cfg.Acceptable, cfg.Translate = gateway.Final, gateway.Acceptable, gateway.Translate
 	bound := h.newOurs(t, cfg)
 	io := h.newSocketServer()
 	// As the gateway does: what follows a CONNECT waits until that has been decided, and tasks have a goroutine only while
