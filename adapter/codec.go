@@ -141,18 +141,18 @@ var errNoRooms = errors.New("no opts with rooms")
 
 // options select the sockets that a message is for.
 type options struct {
-	Rooms  []string `json:"rooms"`
-	Except []string `json:"except"`
-	Flags  flags    `json:"flags"`
+	Rooms  []string
+	Except []string
+	Flags  flags
 }
 
 type flags struct {
-	Volatile             bool     `json:"volatile"`
-	Local                bool     `json:"local"`
-	Broadcast            bool     `json:"broadcast"`
-	ExpectSingleResponse bool     `json:"expectSingleResponse"`
-	Compress             *bool    `json:"compress"`
-	Timeout              *float64 `json:"timeout"` // milliseconds
+	Volatile             bool
+	Local                bool
+	Broadcast            bool
+	ExpectSingleResponse bool
+	Compress             *bool
+	Timeout              *float64 // milliseconds
 }
 
 // timeout is the flag's timeout, or otherwise.
@@ -283,15 +283,15 @@ type entry struct {
 	packet   packetBody
 	rooms    []string
 	close    bool
-	told     []any // a server-side event and its arguments
+	told     string // the data of a server-side event, not decoded
 }
 
 // entryBody is the JSON of an entry's data field.
 type entryBody struct {
-	Opts      *options        `json:"opts"`
+	Opts      any             `json:"opts"`
 	Packet    *entryPacket    `json:"packet"`
-	Rooms     []string        `json:"rooms"`
-	Close     bool            `json:"close"`
+	Rooms     any             `json:"rooms"`
+	Close     any             `json:"close"`
 	RequestID json.RawMessage `json:"requestId"`
 }
 
@@ -321,8 +321,8 @@ func decodeEntry(raw *rawEntry) (entry, error) {
 	}
 	switch {
 	case e.kind == typeServerSideEmit:
-		e.told, err = serverEvent(data)
-		return e, err
+		e.told = data
+		return e, nil
 	case data[0] == '{':
 		return e.fromJSON(data)
 	default:
@@ -344,10 +344,10 @@ func (e entry) fromJSON(data string) (entry, error) {
 	if err := json.Unmarshal([]byte(data), &body); err != nil {
 		return entry{}, err
 	}
-	if body.Opts == nil || body.Opts.Rooms == nil {
-		return entry{}, errNoRooms
+	e, err := e.with(body.Opts, body.Rooms, body.Close)
+	if err != nil {
+		return entry{}, err
 	}
-	e.opts, e.rooms, e.close = *body.Opts, body.Rooms, body.Close
 	if e.kind != typeBroadcast {
 		return e, nil
 	}
@@ -371,17 +371,23 @@ func (e entry) fromMsgpack(data string) (entry, error) {
 	if !ok {
 		return entry{}, errors.New("data is not a map")
 	}
-	if e.opts, err = optionsFrom(body.get("opts")); err != nil {
-		return entry{}, err
-	}
-	e.close, _ = body.get("close").(bool)
-	if e.rooms, err = stringsFrom(body.get("rooms")); err != nil {
+	if e, err = e.with(body.get("opts"), body.get("rooms"), body.get("close")); err != nil {
 		return entry{}, err
 	}
 	if e.kind != typeBroadcast {
 		return e, nil
 	}
 	e.packet, err = packetFrom(body.get("packet"))
+	return e, err
+}
+
+// with is e with what entries of all kinds have.
+func (e entry) with(opts, rooms, end any) (_ entry, err error) {
+	if e.opts, err = optionsFrom(opts); err != nil {
+		return entry{}, err
+	}
+	e.close, _ = end.(bool)
+	e.rooms, err = roomsFrom(rooms)
 	return e, err
 }
 
@@ -419,11 +425,18 @@ func packetFrom(v any) (packetBody, error) {
 	return body, nil
 }
 
-// bodyOf encodes frozen event arguments, the first of which is the event's name.
+// bodyOf encodes frozen event arguments, the first of which is the event's name. What a client's parser would end its
+// connection for is refused: sent again to who comes back, it would do so again.
 func bodyOf(args []any) (packetBody, error) {
 	w := jsonWriter{dst: make([]byte, 0, 256)}
 	if err := w.array(args, 0); err != nil {
 		return packetBody{}, err
+	}
+	switch {
+	case len(w.attachments) > maxAttachments:
+		return packetBody{}, errTooMuchBinary
+	case len(w.attachments) > 0 && w.lookalike:
+		return packetBody{}, errLookalike
 	}
 	// Marshalled values are UTF-8 by construction, strings within decoded ones were quoted: only valid text gets here.
 	if err := checkEventArray(w.dst); err != nil {
@@ -432,7 +445,8 @@ func bodyOf(args []any) (packetBody, error) {
 	return packetBody{array: w.dst, attachments: w.attachments}, nil
 }
 
-// optionsFrom reads options as msgpack carries them, with ordered maps or plain ones.
+// optionsFrom reads options, from ordered maps or plain ones. Node passes flags on as the application set them: one of a
+// kind that is none counts as not set.
 func optionsFrom(v any) (options, error) {
 	o, ok := asObject(v)
 	if !ok {
@@ -440,13 +454,13 @@ func optionsFrom(v any) (options, error) {
 	}
 	var out options
 	var err error
-	if out.Rooms, err = stringsFrom(o.get("rooms")); err != nil {
+	if out.Rooms, err = roomsFrom(o.get("rooms")); err != nil {
 		return options{}, err
 	}
 	if out.Rooms == nil {
 		return options{}, errNoRooms
 	}
-	if out.Except, err = stringsFrom(o.get("except")); err != nil {
+	if out.Except, err = roomsFrom(o.get("except")); err != nil {
 		return options{}, err
 	}
 	set, _ := asObject(o.get("flags"))

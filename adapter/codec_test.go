@@ -134,7 +134,7 @@ func TestBadEntriesAreRefused(t *testing.T) {
 		"not UTF-8":       "{\"a\":\"\xff\"}",
 		"no opts":         `{"packet":{"type":2,"data":["a"]}}`,
 		"no rooms":        `{"opts":{},"packet":{"type":2,"data":["a"]}}`,
-		"numeric room":    `{"opts":{"rooms":[1]},"packet":{"type":2,"data":["a"]}}`,
+		"room list":       `{"opts":{"rooms":[[]]},"packet":{"type":2,"data":["a"]}}`,
 		"no packet":       `{"opts":{"rooms":[]}}`,
 		"ack packet":      `{"opts":{"rooms":[]},"packet":{"type":3,"data":["a"]}}`,
 		"with request":    `{"opts":{"rooms":[]},"packet":{"type":2,"data":["a"]},"requestId":"x"}`,
@@ -147,21 +147,24 @@ func TestBadEntriesAreRefused(t *testing.T) {
 		"packed list":     pack([]any{}),
 		"packed no opts":  pack(map[string]any{}),
 		"packed no rooms": pack(map[string]any{"opts": map[string]any{"except": []any{}}}),
-		"packed rooms":    pack(map[string]any{"opts": map[string]any{"rooms": []any{int64(1)}}}),
+		"packed rooms":    pack(map[string]any{"opts": map[string]any{"rooms": []any{[]any{}}}}),
 		"packed except":   pack(map[string]any{"opts": map[string]any{"rooms": []any{}, "except": "x"}}),
 		"packed target":   pack(map[string]any{"opts": opts, "rooms": "x"}),
 		"packed nothing":  pack(map[string]any{"opts": opts}),
 		"packed ack":      pack(map[string]any{"opts": opts, "packet": map[string]any{"type": int64(3)}}),
 		"packed data":     pack(map[string]any{"opts": opts, "packet": map[string]any{"type": int64(2), "data": "x"}}),
 		"packed reserved": pack(map[string]any{"opts": opts, "packet": packetValue("/", []any{"connect"}, nil)}),
-		"packed unnamed":  pack(map[string]any{"opts": opts, "packet": packetValue("/", []any{[]byte{1}}, nil)}),
-		"trailing bytes":  base64.StdEncoding.EncodeToString([]byte{0x80, 0x80}),
-		"deep msgpack":    base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x91", 1<<20))),
-		"deep maps":       base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x81\xa1a", 1<<20))),
-		"huge array":      base64.StdEncoding.EncodeToString([]byte{0xdd, 0xff, 0xff, 0xff, 0xff}),
-		"huge string":     base64.StdEncoding.EncodeToString([]byte{0xdb, 0xff, 0xff, 0xff, 0xff}),
-		"extension":       base64.StdEncoding.EncodeToString([]byte{0xd4, 0x05, 0x00}),
-		"numeric key":     base64.StdEncoding.EncodeToString([]byte{0x81, 0x01, 0x01}),
+		"much binary":     pack(map[string]any{"opts": opts, "packet": packetValue("/", binaryArgs(maxAttachments+1), nil)}),
+		"placeholder": pack(map[string]any{"opts": opts, "packet": packetValue("/",
+			[]any{"e", []byte{1}, map[string]any{"_placeholder": true, "num": int64(9)}}, nil)}),
+		"packed unnamed": pack(map[string]any{"opts": opts, "packet": packetValue("/", []any{[]byte{1}}, nil)}),
+		"trailing bytes": base64.StdEncoding.EncodeToString([]byte{0x80, 0x80}),
+		"deep msgpack":   base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x91", 1<<20))),
+		"deep maps":      base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x81\xa1a", 1<<20))),
+		"huge array":     base64.StdEncoding.EncodeToString([]byte{0xdd, 0xff, 0xff, 0xff, 0xff}),
+		"huge string":    base64.StdEncoding.EncodeToString([]byte{0xdb, 0xff, 0xff, 0xff, 0xff}),
+		"extension":      base64.StdEncoding.EncodeToString([]byte{0xd4, 0x05, 0x00}),
+		"numeric key":    base64.StdEncoding.EncodeToString([]byte{0x81, 0x01, 0x01}),
 	} {
 		_, err := decodeEntry(rawOf(map[string]any{"uid": "n", "nsp": "/", "type": "3", "data": data}))
 		require.Error(t, err, name)
@@ -172,6 +175,54 @@ func TestBadEntriesAreRefused(t *testing.T) {
 	}
 	_, err := decodeEntry(rawOf(map[string]any{"uid": strings.Repeat("u", 300), "nsp": "/", "type": "3", "data": nodeJSON}))
 	require.Error(t, err)
+}
+
+func binaryArgs(n int) []any {
+	args := []any{"e"}
+	for range n {
+		args = append(args, []byte{1})
+	}
+	return args
+}
+
+func TestWhatLooksLikeAPlaceholderIsLeftAloneWithoutBinary(t *testing.T) {
+	for _, args := range [][]any{
+		binaryArgs(maxAttachments),
+		{"e", map[string]any{"_placeholder": true, "num": int64(9)}},
+		{"e", []byte{1}, map[string]any{"_placeholder": "true", "num": int64(9)}},
+	} {
+		_, err := bodyOf(args)
+		require.NoError(t, err)
+	}
+}
+
+// What Node's servers write of an application in JavaScript, which nobody holds to strings.
+func TestRoomsAndFlagsOfOtherKinds(t *testing.T) {
+	plain := map[string]any{
+		"opts": map[string]any{
+			"rooms": []any{"a", 7, 1.5, 9_007_199_254_740_991, 1e21, true, nil}, "except": []any{-8},
+			"flags": map[string]any{"volatile": 1, "compress": "yes", "timeout": "1000", "local": nil, "more": []any{}},
+		},
+		"packet": map[string]any{"type": 2, "data": []any{"e"}},
+	}
+	text, err := json.Marshal(plain)
+	require.NoError(t, err)
+	packed, err := packMsgpack(plain)
+	require.NoError(t, err)
+	for _, data := range []string{string(text), base64.StdEncoding.EncodeToString(packed)} {
+		e, err := decodeEntry(rawOf(map[string]any{"uid": "n", "nsp": "/", "type": "3", "data": data}))
+		require.NoError(t, err)
+		require.Equal(t, []string{"a", "7", "1.5", "9007199254740991", "1e+21", "true", "null"}, e.opts.Rooms)
+		require.Equal(t, []string{"-8"}, e.opts.Except)
+		require.Equal(t, flags{}, e.opts.Flags)
+	}
+	e, err := decodeEntry(rawOf(map[string]any{
+		"uid": "n", "nsp": "/", "type": "4", "data": `{"opts":{"rooms":[null]},"rooms":[7],"close":1}`,
+	}))
+	require.NoError(t, err)
+	require.Equal(t, []string{"null"}, e.opts.Rooms, "an empty list would be everybody")
+	require.Equal(t, []string{"7"}, e.rooms)
+	require.Equal(t, socket.Room("7"), detailsFrom([]any{map[string]any{"id": "s", "rooms": []any{int64(7), []any{}}}})[0].Rooms().Keys()[0])
 }
 
 func TestOptionsSurviveBothForms(t *testing.T) {
@@ -187,8 +238,10 @@ func TestOptionsSurviveBothForms(t *testing.T) {
 			Local: true, Broadcast: true, ExpectSingleResponse: true, Timeout: &limit,
 		},
 	})
-	var fromJSON options
-	require.NoError(t, json.Unmarshal(o.append(nil), &fromJSON))
+	var plain any
+	require.NoError(t, json.Unmarshal(o.append(nil), &plain))
+	fromJSON, err := optionsFrom(plain)
+	require.NoError(t, err)
 	require.Equal(t, o, fromJSON)
 	packed, err := packMsgpack(o.value())
 	require.NoError(t, err)
@@ -388,6 +441,7 @@ func FuzzDecodeEntry(f *testing.F) {
 	f.Add("3", nodeBinary)
 	f.Add("4", `{"opts":{"rooms":[],"except":[],"flags":{}},"rooms":["a"]}`)
 	f.Add("6", `{"opts":{"rooms":[]},"close":true}`)
+	f.Add("5", `{"opts":{"rooms":[1,null]},"rooms":[7],"close":1}`)
 	f.Add("3", `{"opts":{"rooms":[],"flags":{"timeout":1e99}},"packet":{"type":2,"data":["\"\\",1],"id":1}}`)
 	f.Fuzz(func(t *testing.T, kind, data string) {
 		e, err := decodeEntry(rawOf(map[string]any{"uid": "n", "nsp": "/n", "type": kind, "data": data}))
@@ -399,9 +453,8 @@ func FuzzDecodeEntry(f *testing.F) {
 		text := fr.library().packets[0].String()
 		require.True(t, utf8.ValidString(text))
 		decoder := parser.NewDecoder()
-		if len(e.packet.attachments) <= 10 {
-			require.NoError(t, decoder.Add(text), text)
-		}
+		require.NoError(t, decoder.Add(text), text)
+		require.LessOrEqual(t, len(e.packet.attachments), maxAttachments)
 		decoder.Destroy()
 		fr.library().packet()
 		_ = e.opts.Flags.timeout(time.Second)

@@ -10,9 +10,6 @@ import (
 	"github.com/teloo/realtime-gateway/streams/jsonscan"
 )
 
-// maxAttachments is how many binary arguments the stock client's parser takes; with more it closes its connection.
-const maxAttachments = 10
-
 // errEmission is what the errors about a classic emitter's message wrap.
 var errEmission = errors.New("adapter: not an emitter's message")
 
@@ -88,7 +85,7 @@ func EncodeEmission(uid string, e Emission) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidBroadcast, err)
 	}
-	if err := checkBody(body, args, e.MaxBytes); err != nil {
+	if err := checkBody(body, e.MaxBytes); err != nil {
 		return nil, err
 	}
 	nsp := e.Nsp
@@ -107,10 +104,7 @@ func EncodeEmission(uid string, e Emission) ([]string, error) {
 }
 
 // checkBody refuses what clients, or this node, would not take.
-func checkBody(body packetBody, args []any, most int) error {
-	if len(body.attachments) > maxAttachments {
-		return fmt.Errorf("%w: %d attachments, a client takes %d", ErrInvalidBroadcast, len(body.attachments), maxAttachments)
-	}
+func checkBody(body packetBody, most int) error {
 	size := len(body.array)
 	for _, attachment := range body.attachments {
 		size += len(attachment)
@@ -120,10 +114,6 @@ func checkBody(body packetBody, args []any, most int) error {
 	}
 	if !jsonscan.Valid(body.array) { // nested more deeply than a client's reader would like
 		return fmt.Errorf("%w: %w", ErrInvalidBroadcast, errJSON)
-	}
-	// Among real ones a client takes any placeholder for one, and one without attachment ends its connection.
-	if len(body.attachments) > 0 && hasPlaceholder(args) {
-		return fmt.Errorf("%w: %w", ErrInvalidBroadcast, errPlaceholder)
 	}
 	return nil
 }

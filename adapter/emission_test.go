@@ -82,6 +82,9 @@ func TestWhatIsNoEmission(t *testing.T) {
 	everybody := map[string]any{"rooms": []any{}}
 	_, err := DecodeEmission(pack([]any{"u", event, everybody}))
 	require.NoError(t, err)
+	e, err := DecodeEmission(pack([]any{"u", event, map[string]any{"rooms": []any{int64(7), nil}}}))
+	require.NoError(t, err)
+	require.Equal(t, []string{"7", "null"}, e.Rooms, "without the one that is not set it would be everybody if there were no other")
 	for name, v := range map[string]any{
 		"a map":          map[string]any{"uid": "u"},
 		"too short":      []any{"u", event},
@@ -90,7 +93,7 @@ func TestWhatIsNoEmission(t *testing.T) {
 		"no data":        []any{"u", map[string]any{"type": int64(2)}, everybody},
 		"a number":       []any{"u", map[string]any{"type": int64(2), "data": []any{int64(1)}}, everybody},
 		"no rooms":       []any{"u", event, map[string]any{}}, // would be everybody
-		"a room of none": []any{"u", event, map[string]any{"rooms": []any{nil}}},
+		"a room of none": []any{"u", event, map[string]any{"rooms": []any{[]any{}}}},
 		"one room":       []any{"u", event, map[string]any{"rooms": "r"}},
 	} {
 		_, err := DecodeEmission(pack(v))

@@ -36,7 +36,9 @@ func FuzzFastEvent(f *testing.F) {
 		}
 		var body entryBody
 		require.NoError(t, json.Unmarshal([]byte(data), &body))
-		require.Equal(t, *body.Opts, opts)
+		general, err := optionsFrom(body.Opts)
+		require.NoError(t, err)
+		require.Equal(t, general, opts)
 		require.Equal(t, string(body.Packet.Data), string(array))
 		require.Nil(t, body.Packet.ID)
 		require.Nil(t, body.RequestID)

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -23,7 +24,7 @@ func handshakeValue(h *socket.Handshake) any {
 	}
 	return map[string]any{
 		"headers": headersValue(h.Headers), "time": h.Time, "address": h.Address, "xdomain": h.Xdomain,
-		"secure": h.Secure, "issued": h.Issued, "url": h.Url, "query": queryValue(h.Query),
+		"secure": h.Secure, "issued": h.Issued, "url": urlValue(h.Url), "query": queryValue(h.Query),
 		"auth": withoutCredentials(h.Auth),
 	}
 }
@@ -50,6 +51,20 @@ func queryValue(in map[string]any) map[string]any {
 		}
 	}
 	return out
+}
+
+// urlValue is a request's path and query, in which a client may have put its token.
+func urlValue(in string) string {
+	path, query, has := strings.Cut(in, "?")
+	if !has {
+		return in
+	}
+	kept := slices.DeleteFunc(strings.Split(query, "&"), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		plain, err := url.QueryUnescape(name)
+		return err != nil || secret(plain)
+	})
+	return path + "?" + strings.Join(kept, "&")
 }
 
 func withoutCredentials(in map[string]any) map[string]any {

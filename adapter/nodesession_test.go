@@ -28,18 +28,22 @@ func TestASessionOfANodeServer(t *testing.T) {
 	rec, ok := nodeSession(session(func(map[string]any) {}))
 	require.True(t, ok)
 	require.Equal(t, "u", rec.User)
-	require.Equal(t, map[string]string{"r1": "0-0", "r2": "0-0"}, rec.Rooms, "its own room is none that the next socket joins")
+	require.Equal(t, map[string]string{"s": "0-0", "r1": "0-0", "r2": "0-0"}, rec.Rooms, "its id goes on being a room of it")
 	require.True(t, rec.Closed)
 	rec, ok = nodeSession(session(func(f map[string]any) { f["data"] = map[string]any{"user_id": int64(17)} }))
 	require.True(t, ok)
 	require.Equal(t, "17", rec.User)
+	rec, ok = nodeSession(session(func(f map[string]any) { f["rooms"] = []any{int64(7), -1.5, nil} }))
+	require.True(t, ok)
+	require.Equal(t, map[string]string{"7": "0-0", "-1.5": "0-0", "null": "0-0"}, rec.Rooms)
 	for name, text := range map[string]string{
 		"no data":             session(func(f map[string]any) { delete(f, "data") }),
 		"no user":             session(func(f map[string]any) { f["data"] = map[string]any{"name": "u"} }),
 		"an empty user":       session(func(f map[string]any) { f["data"] = map[string]any{"user_id": ""} }),
 		"a user that is none": session(func(f map[string]any) { f["data"] = map[string]any{"user_id": []any{"u"}} }),
 		"no socket":           session(func(f map[string]any) { delete(f, "sid") }),
-		"rooms that are none": session(func(f map[string]any) { f["rooms"] = []any{"r", int64(1)} }),
+		"rooms that are none": session(func(f map[string]any) { f["rooms"] = []any{"r", []any{}} }),
+		"too many rooms":      session(func(f map[string]any) { f["rooms"] = make([]any, maxNodeRooms+1) }),
 		"no map":              base64.StdEncoding.EncodeToString([]byte{0x90}),
 		"no msgpack":          "AAAA" + session(func(map[string]any) {}),
 		"no base64":           "!",
@@ -66,17 +70,19 @@ func TestAClientComesFromANodeServer(t *testing.T) {
 		require.NoError(t, c.Set(context.Background(), "{teloo}:session:"+v.pid, text, time.Minute).Err())
 		l.tell("r", "e2")
 		l.tell("club", "e3")
+		l.tell("s", "e3a")
 		l.caughtUp(c)
 		v.mustVisit(l, true)
 		l.tell("club", "e4")
-		v.expect("| e1 e2 e3 e4")
+		l.tell("s", "e4a")
+		v.expect("| e1 e2 e3 e3a e4 e4a")
 		rec := v.stored(c, isLive)
 		require.Equal(t, int64(1), rec.Gen)
 		v.cut()
 		l.tell("r", "e5")
 		l.caughtUp(c)
 		v.mustVisit(l, true)
-		v.expect("| e1 e2 e3 e4 e5")
+		v.expect("| e1 e2 e3 e3a e4 e4a e5")
 	})
 }
 
@@ -94,5 +100,24 @@ func TestASessionOfANodeServerIsTakenOnceAndAsItIs(t *testing.T) {
 		call().take("k", text, 0, "s1", one).take("k", text, 0, "s2", two).take("k", text, 0, "s1", one).run(sessionTakeScript, 1, 0, 1)
 		requireStored(t, c, "k", one, time.Hour)
 		call().take("k", text, 0, "s2", two).run(sessionTakeScript, 0)
+	})
+}
+
+func TestANodeServersSessionIsItsUsers(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, c *redis.Client) {
+		l := openLobby(t, c.Options().Addr, testConfig("a:1"))
+		v := newVisitor(t, "u", "r")
+		v.mustVisit(l, false)
+		l.tell("r", "e1")
+		v.expect("| e1")
+		v.cut()
+		v.stored(c, func(r record) bool { return r.Closed })
+		text := nodeSessionText(t, map[string]any{
+			"sid": "s", "pid": v.pid, "rooms": []any{"s", "r"}, "data": map[string]any{"user_id": "somebody"},
+		})
+		require.NoError(t, c.Set(context.Background(), "{teloo}:session:"+v.pid, text, time.Minute).Err())
+		require.ErrorIs(t, v.visit(l), errVisit)
+		v.stored(c, isEnded)
+		v.mustVisit(l, false)
 	})
 }

@@ -61,6 +61,7 @@ func (r *Recovery) Take(ctx context.Context) error {
 	if !call.taken {
 		return ErrSessionLost
 	}
+	r.rec.Owner = "" // the socket keeps r, and of a Node server's session it is all of that
 	c.sessions.adopt(&session{
 		pid: r.pid, sid: next.Sid, user: next.User, gen: next.Gen, from: next.from(), had: next.Had, lost: next.Lost,
 		state: sessionTaken, rooms: next.Rooms, saved: time.Now(),

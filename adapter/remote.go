@@ -177,7 +177,7 @@ func detailsFrom(v any) []socket.SocketDetails {
 		}
 		names, _ := fields["rooms"].([]any)
 		for _, name := range names {
-			if room, ok := name.(string); ok {
+			if room, err := roomFrom(name); err == nil {
 				d.rooms.Add(socket.Room(room))
 			}
 		}

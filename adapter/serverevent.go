@@ -43,11 +43,18 @@ func packedObject(text string) (map[string]any, error) {
 	return fields, nil
 }
 
-// hear hands a server-side event of the log to the application, unless it is this server's own.
+// hear hands a server-side event of the log to the application, unless it is this server's own. It is decoded there: that
+// takes as long as its sender likes, and clients must not wait for it.
 func (a *nspAdapter) hear(e entry) {
 	if e.uid == a.c.cfg.UID {
 		return
 	}
-	m := message{uid: e.uid, nsp: e.nsp, kind: e.kind, data: map[string]any{"packet": e.told}}
-	a.c.inbox.queue(a.c.inbox.events, func() { a.answerServerSideEmit(m) })
+	a.c.inbox.queue(a.c.inbox.events, func() {
+		args, err := serverEvent(e.told)
+		if err != nil {
+			a.c.badEntry(err)
+			return
+		}
+		a.answerServerSideEmit(message{uid: e.uid, nsp: e.nsp, kind: e.kind, data: map[string]any{"packet": args}})
+	})
 }

@@ -23,6 +23,11 @@ const maxDepth = 512
 var (
 	errTooDeep = errors.New("value is nested too deeply")
 	errJSON    = errors.New("not valid JSON in UTF-8")
+
+	errTooMuchBinary = fmt.Errorf("more than %d attachments", maxAttachments)
+	errLookalike     = errors.New("a value that a client would take for an attachment")
+
+	errNotRooms = errors.New("not a list of rooms")
 )
 
 // object is a map that kept the order of its keys; it exists between decoding and encoding only.
@@ -89,11 +94,19 @@ func freezeMap(in map[string]any, depth int) (any, bool, error) {
 	return out, binary, nil
 }
 
+const (
+	// maxAttachments is how many binary arguments the stock client's parser takes; with more it closes its connection.
+	maxAttachments = 10
+	placeholderKey = "_placeholder"
+)
+
 // jsonWriter writes frozen values as JSON. Raw JSON is kept byte for byte. Binary goes to attachments, with Socket.IO's
 // placeholder in its place.
 type jsonWriter struct {
 	dst         []byte
 	attachments [][]byte
+	// lookalike says that a value, too, has the form of a placeholder.
+	lookalike bool
 }
 
 func (w *jsonWriter) write(v any, depth int) error {
@@ -104,6 +117,7 @@ func (w *jsonWriter) write(v any, depth int) error {
 	case nil:
 		w.dst = append(w.dst, "null"...)
 	case json.RawMessage:
+		w.lookalike = w.lookalike || hasPlaceholder(v)
 		return w.raw(v)
 	case string:
 		w.dst = appendQuoted(w.dst, v)
@@ -168,6 +182,7 @@ func (w *jsonWriter) object(v object, depth int) error {
 		if i > 0 {
 			w.dst = append(w.dst, ',')
 		}
+		w.lookalike = w.lookalike || isPlace(key, v.values[i])
 		w.dst = append(appendQuoted(w.dst, key), ':')
 		if err := w.write(v.values[i], depth+1); err != nil {
 			return err
@@ -331,4 +346,37 @@ func stringsFrom(v any) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// roomsFrom is stringsFrom for rooms. Node's may be numbers, or by mistake anything else that has no parts, such as an id that
+// is not set: they are known by the text that JSON has for them. Leaving one out could make of a list an empty one, which
+// is everybody.
+func roomsFrom(v any) ([]string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return nil, errNotRooms
+	}
+	out := make([]string, len(list))
+	for i, item := range list {
+		var err error
+		if out[i], err = roomFrom(item); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func roomFrom(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case nil, bool, int64, uint64, float64:
+		text, err := marshalJSON(v)
+		return string(text), err
+	default:
+		return "", errNotRooms
+	}
 }

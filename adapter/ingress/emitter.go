@@ -30,13 +30,36 @@ func (c encoder) emitted(payload string) ([]string, error) {
 type request struct {
 	Type  *int      `json:"type"`
 	Opts  *selected `json:"opts"`
-	Rooms []string  `json:"rooms"`
+	Rooms roomNames `json:"rooms"`
 	Close bool      `json:"close"`
 }
 
 type selected struct {
-	Rooms  []string `json:"rooms"`
-	Except []string `json:"except"`
+	Rooms  roomNames `json:"rooms"`
+	Except roomNames `json:"except"`
+}
+
+// roomNames are rooms', of which Node's may be numbers: those are known by their text, as they are in the log.
+type roomNames []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *roomNames) UnmarshalJSON(data []byte) error {
+	var list []json.RawMessage
+	if err := json.Unmarshal(data, &list); err != nil || list == nil {
+		*n = nil
+		return err
+	}
+	*n = make(roomNames, len(list))
+	for i, item := range list {
+		if strings.ContainsAny(string(item[:1]), `"[{`) {
+			if err := json.Unmarshal(item, &(*n)[i]); err != nil {
+				return err
+			}
+			continue
+		}
+		(*n)[i] = string(item)
+	}
+	return nil
 }
 
 // requested makes a log entry of a request: sockets join or leave rooms, or are disconnected.

@@ -119,6 +119,7 @@ func TestWhatEmittersRequest(t *testing.T) {
 	const channel = "socket.io-request#/#"
 	for payload, kind := range map[string]string{
 		`{"type":2,"opts":{"rooms":["r1"],"except":["x"]},"rooms":["a","b"]}`: "4",
+		`{"type":2,"opts":{"rooms":[7,null],"except":[-1.5]},"rooms":[42]}`:   "4",
 		`{"type":3,"opts":{"rooms":[],"except":[]},"rooms":["a"]}`:            "5",
 		`{"type":4,"opts":{"rooms":["sid1"],"except":[]},"close":true}`:       "6",
 	} {
@@ -132,6 +133,8 @@ func TestWhatEmittersRequest(t *testing.T) {
 		`{"uid":"u","requestId":"1","type":2,"sid":"s"}`:  Unsupported, // asks for an answer
 		`{"opts":{"rooms":[]}}`:                           Invalid,
 		`{"type":4,"opts":{}}`:                            Invalid, // would be everybody
+		`{"type":4,"opts":{"rooms":[[]]}}`:                Invalid,
+		`{"type":4,"opts":{"rooms":"r"}}`:                 Invalid,
 		`{"type":2,"opts":{"rooms":["r"]},"rooms":[]}`:    Invalid,
 		"{\"type\":4,\"opts\":{\"rooms\":[\"\xff\"]}}":    Invalid,
 		`\x92`: Invalid,
@@ -140,7 +143,10 @@ func TestWhatEmittersRequest(t *testing.T) {
 		require.Error(t, err, payload)
 		require.Equal(t, want, outcomeOf(err), "%q: %v", payload, err)
 	}
-	_, err := parser.requested("socket.io-request#/admin#", `{"type":4,"opts":{"rooms":[]}}`)
+	pairs, err := parser.requested(channel, `{"type":2,"opts":{"rooms":[7,null],"except":[-1.5]},"rooms":[42]}`)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"opts":{"rooms":["7","null"],"except":["-1.5"],"flags":{}},"rooms":["42"]}`, fieldsOf(pairs)["data"])
+	_, err = parser.requested("socket.io-request#/admin#", `{"type":4,"opts":{"rooms":[]}}`)
 	require.ErrorIs(t, err, errNamespace)
 }
 

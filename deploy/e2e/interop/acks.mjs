@@ -69,4 +69,30 @@ export const acks = [
       assert.deepEqual(await cell.ask({ to: [cell.target.name], through: true }, 'question', 1), [2]);
     }),
   },
+  {
+    group,
+    name: 'one socket found by fetchSockets that does not answer: an error after the time-out',
+    async run(cell) {
+      await assert.rejects(cell.ask({ to: [cell.target.name], through: true, timeout: 100 }, 'question', 1), /time/);
+    },
+  },
+  {
+    group,
+    name: 'from a socket: all but itself are asked',
+    run: (cell) => answered(cell.listeners, (client) => client.name, async () => {
+      const names = await cell.ask({ from: cell.own.id, to: ['everybody'] }, 'question');
+      assert.deepEqual(names.toSorted(), cell.listeners.filter((l) => l !== cell.own).map((l) => l.name).toSorted());
+    }),
+  },
+  {
+    group,
+    name: 'answers of several values (the first is taken), of none, and of nothing',
+    run: (cell) => answered([cell.target], () => undefined, async () => {
+      assert.deepEqual(await cell.ask({ to: [cell.target.name] }, 'question'), [null]);
+      cell.target.socket.off('question').once('question', (ack) => ack(1, 2));
+      assert.deepEqual(await cell.ask({ to: [cell.target.name] }, 'question'), [1]);
+      cell.target.socket.once('question', (ack) => ack());
+      assert.deepEqual(await cell.ask({ to: [cell.target.name] }, 'question'), [null]);
+    }),
+  },
 ];

@@ -9,6 +9,24 @@ const VALUES = [
 
 const bytes = (n) => Buffer.from(Array.from({ length: n }, (_, i) => i % 256));
 
+/** What JavaScript has beside JSON's values, and what it is by the time it arrives: as JSON.stringify says. */
+const TEXTUAL = [
+  [new Date(0), '1970-01-01T00:00:00.000Z'], [undefined, null], [{ a: undefined, b: 1 }, { b: 1 }], [new Map([[1, 2]]), {}], [new Set([1]), {}],
+  [Number.NaN, null], [-Infinity, null], [-0, 0], [2 ** 60, 2 ** 60], [-(2 ** 53), -(2 ** 53)], [1e21, 1e21], [5e-324, 5e-324], [{ toJSON: () => 'itself' }, 'itself'],
+];
+
+/** The same beside binary, where Node's adapter says it otherwise. */
+const BESIDE_BINARY = [
+  [Buffer.from([1]), Buffer.from([1])], [Uint16Array.of(1, 258), Buffer.from(Uint16Array.of(1, 258).buffer)], [new DataView(new ArrayBuffer(2), 1), Buffer.from([0])],
+  [new Date(1.5e12 + 1), '2017-07-14T02:40:00.001Z'], [new Date(-1), '1969-12-31T23:59:59.999Z'], [undefined, null], [{ a: undefined, b: 1 }, { a: null, b: 1 }],
+  [new Map([[1, 2]]), {}], [new Set([1]), {}], [Number.NaN, null], [-Infinity, null], [-0, 0], [2 ** 60, 2 ** 60], [2 ** 53 - 1, 2 ** 53 - 1], [-(2 ** 53 - 1), -(2 ** 53 - 1)],
+  [2 ** 32, 2 ** 32], [1e21, 1e21], [5e-324, 5e-324], [new ArrayBuffer(2), {}],
+];
+
+const column = (pairs, i) => pairs.map((pair) => pair[i]);
+
+let dynamic = 0;
+
 /** A client by polling that reads only when it is told to: between polls nothing can be written to it. */
 async function idlePoller(cell) {
   const base = `${cell.to.url}/socket.io/?EIO=4&transport=polling`;
@@ -112,9 +130,62 @@ export const broadcasts = [
     async run(cell) {
       const inside = await cell.join('inside', { nsp: '/custom' });
       await cell.sends([], [], () => cell.emit({ nsp: '/custom' }, 'news', 1));
-      await until('it arrives', () => inside.received.length > 0);
-      assert.deepEqual(inside.received, [['news', 1]]);
+      await cell.emit({ nsp: '/custom' }, 'last');
+      await until('it arrives', () => inside.received.some(([event]) => event === 'last'));
+      assert.deepEqual(inside.received, [['news', 1], ['last']]);
     },
+  },
+  {
+    group,
+    name: 'of a dynamic namespace',
+    emitter: true,
+    async run(cell) {
+      const nsp = `/dynamic-${++dynamic}`;
+      const inside = await cell.join('inside', { nsp });
+      await cell.sends([], [], () => cell.emit({ nsp, to: [inside.name] }, 'news', 1));
+      await cell.emit({ nsp }, 'last');
+      await until('it arrives', () => inside.received.some(([event]) => event === 'last'));
+      assert.deepEqual(inside.received, [['news', 1], ['last']]);
+    },
+  },
+  {
+    group,
+    name: 'to rooms that are numbers (Go: their text), or by mistake nothing',
+    emitter: true,
+    only: (from) => from !== 'Go',
+    async run(cell) {
+      await cell.call({ call: 'join', to: [cell.target.name], rooms: [7, -1.5] });
+      await cell.sends([cell.target], [['news', 1], ['news', 2]], async () => {
+        await cell.emit({ to: [7, null, 'nobody'] }, 'news', 1);
+        await cell.emit({ to: [-1.5] }, 'news', 2);
+        await cell.emit({ to: [null] }, 'news', 3);
+        await cell.emit({ to: ['everybody'], except: [7, ...cell.others.map((l) => l.name)] }, 'news', 4);
+      });
+      await cell.call({ call: 'leave', to: [7], rooms: [-1.5, 7] });
+      await cell.sends([], [], () => cell.emit({ to: [7, -1.5] }, 'news'));
+    },
+  },
+  {
+    group,
+    name: 'what JavaScript has beside JSON: dates, undefined, Map, Set, odd numbers, toJSON',
+    only: (from) => from === 'Node',
+    run: (cell) => cell.sends([cell.target], [['values', ...column(TEXTUAL, 1), 'end']], () => cell.emit(
+      { to: [cell.target.name] },
+      'values',
+      ...column(TEXTUAL, 0),
+      'end',
+    )),
+  },
+  {
+    group,
+    name: 'the same beside binary, with typed arrays (an ArrayBuffer itself arrives empty)',
+    only: (from) => from === 'Node',
+    run: (cell) => cell.sends([cell.target], [['values', ...column(BESIDE_BINARY, 1), 'end']], () => cell.emit(
+      { to: [cell.target.name] },
+      'values',
+      ...column(BESIDE_BINARY, 0),
+      'end',
+    )),
   },
   {
     group,
@@ -129,6 +200,23 @@ export const broadcasts = [
     run(cell) {
       const args = [bytes(256), { a: [bytes(1), { b: bytes(0) }] }, 'text', [bytes(3)]];
       return cell.sends([cell.target], [['blob', ...args]], () => cell.emit({ to: [cell.target.name] }, 'blob', ...args));
+    },
+  },
+  {
+    group,
+    name: 'what would end a client\'s connection (11 binary arguments, a made-up placeholder): not sent on',
+    emitter: true,
+    only: (_, to) => to === 'Go', // Node sends it, and again when the client comes back
+    async run(cell) {
+      const before = cell.target.disconnects.length;
+      const alone = { _placeholder: true, num: 9 };
+      await cell.sends([cell.target], [['fine', alone], ['fine', ...Array(10).fill(bytes(1))]], async () => {
+        await cell.emit({ to: [cell.target.name] }, 'bad', ...Array(11).fill(bytes(1)));
+        await cell.emit({ to: [cell.target.name] }, 'bad', bytes(1), { a: [{ _placeholder: true, num: 9 }] });
+        await cell.emit({ to: [cell.target.name] }, 'fine', alone);
+        await cell.emit({ to: [cell.target.name] }, 'fine', ...Array(10).fill(bytes(1)));
+      });
+      assert.equal(cell.target.disconnects.length, before);
     },
   },
   {

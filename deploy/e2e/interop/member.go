@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"sync"
@@ -19,7 +20,7 @@ import (
 )
 
 // namespaces are those that every server of the tests has.
-var namespaces = []string{"/", "/custom"}
+var namespaces = []any{"/", "/custom", regexp.MustCompile(`^/dynamic-\d+$`)}
 
 type config struct {
 	name, redis, listen string

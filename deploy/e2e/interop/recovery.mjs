@@ -58,34 +58,59 @@ async function inLog(cell, user) {
   return entries.filter((e) => e.message.data?.includes(`"user_${user}"`)).length;
 }
 
-/** Moves a client from one server to the other while events come; what it was sent, and whether it says that it recovered. */
-async function move(cell, from, to) {
+const GAP = 5;
+
+const AFTER = 2;
+
+/**
+ * Takes a client from server to server, with 5 numbered events at the first, 5 more each time that it is away, and 2 more
+ * at each server that it comes to. `rooms` it is in beside its user's if the first is of Node's, and `away` is called when
+ * it is away first. Returns the numbers and the other events that it was sent, and how often it says that it recovered.
+ */
+async function travel(cell, [first, ...stops], { rooms = [], away = async () => {} } = {}) {
   const between = await new Switch().start();
   const user = `mover-${++movers}`;
-  const client = new Listener(from, user, { url: between.url, auth: { token: token(user, 'client'), name: user, user, rooms: [`user_${user}`] } });
+  const auth = { token: token(user, 'client'), name: user, user, rooms: [`user_${user}`, ...rooms] };
+  const client = new Listener(first, user, { url: between.url, auth });
   const numbers = () => client.received.filter((e) => e[0] === 'notificacion_nueva').map((e) => e[1].n);
+  const recovered = [];
+  let n = 0;
+  const more = async (count) => {
+    await publish(cell, user, n, n + count);
+    n += count;
+  };
+  const latest = () => until(`${n - 1} arrives`, () => numbers().at(-1) === n - 1);
   try {
-    between.target = from;
+    between.target = first;
     await client.connect();
-    await publish(cell, user, 0, 5);
-    await until('five arrive', () => numbers().length === 5);
-    // eslint-disable-next-line no-underscore-dangle
-    const pid = client.socket._pid;
-    between.cut();
-    await until('cut', () => client.disconnects.length === 1);
-    await until('the session is kept', () => cell.context.redis.exists(`{teloo}:session:${pid}`));
-    await publish(cell, user, 5, 10);
-    await until('the log has them', async () => (await inLog(cell, user)) >= 10);
-    between.target = to;
-    await until('back', () => client.socket.connected && client.welcomes.length === 2);
-    await publish(cell, user, 10, 12);
-    await until('the last arrives', () => numbers().at(-1) === 11);
-    return { numbers: numbers(), recovered: client.socket.recovered };
+    await more(GAP);
+    await latest();
+    for (const [i, stop] of stops.entries()) {
+      // eslint-disable-next-line no-underscore-dangle
+      const { id, _pid: pid } = client.socket;
+      between.cut();
+      await until('cut', () => client.disconnects.length === i + 1);
+      await until('the session is kept', () => cell.context.redis.exists(`{teloo}:session:${pid}`));
+      await more(GAP);
+      await until('the log has them', async () => (await inLog(cell, user)) >= n);
+      if (i === 0) await away(id);
+      between.target = stop;
+      await until('back', () => client.socket.connected && client.welcomes.length === i + 2);
+      recovered.push(client.socket.recovered);
+      await more(AFTER);
+      await latest();
+    }
+    return { numbers: numbers(), others: client.received.filter((e) => e[0] !== 'notificacion_nueva'), recovered };
   } finally {
     client.close();
     between.close();
   }
 }
+
+const upTo = (n) => Array.from({ length: n }, (_, i) => i);
+
+/** The server that stands for one: Go's are the gateway's own nodes here, since what a session is, and who may have it, is the application's. */
+const stand = (cell, one, i) => (one.kind === 'Go' ? cell.context.gateways[i] : one);
 
 export const recovery = [
   {
@@ -94,11 +119,53 @@ export const recovery = [
     differs: (from, to) => from === 'Go' && to === 'Node' && 'Node cannot read the gateway\'s sessions: the client is told so '
       + '(`recovered` is false), and fetches its state as after any fresh connect',
     async run(cell) {
-      // The gateway's own nodes are Go's here: what a session is, and who may have it, is the application's.
-      const [from, to] = [cell.from, cell.to].map((m, i) => (m.kind === 'Go' ? cell.context.gateways[i] : m));
       const lost = cell.from.kind === 'Go' && cell.to.kind === 'Node';
-      const numbers = Array.from({ length: 12 }, (_, n) => n).filter((n) => !lost || n < 5 || n >= 10);
-      assert.deepEqual(await move(cell, from, to), { numbers, recovered: !lost });
+      const numbers = upTo(2 * GAP + AFTER).filter((n) => !lost || n < GAP || n >= 2 * GAP);
+      assert.deepEqual(await travel(cell, [stand(cell, cell.from, 0), stand(cell, cell.to, 1)]), { numbers, others: [], recovered: [!lost] });
+    },
+  },
+  {
+    group,
+    name: 'there, back, and there again',
+    only: (from, to) => from === 'Node' && to === 'Go',
+    async run(cell) {
+      const [gateway, other] = cell.context.gateways;
+      // What it missed on its way back to Node, which cannot know, is lost, as it is told.
+      const missed = 2 * GAP + AFTER;
+      const numbers = upTo(4 * GAP + 3 * AFTER).filter((n) => n < missed || n >= missed + GAP);
+      assert.deepEqual(await travel(cell, [cell.from, gateway, cell.from, other]), { numbers, others: [], recovered: [true, false, true] });
+    },
+  },
+  {
+    group,
+    name: 'with what was sent to its socket\'s id, and to a room that is a number',
+    only: (from) => from === 'Node',
+    async run(cell) {
+      const { others, recovered } = await travel(cell, [cell.from, stand(cell, cell.to, 1)], {
+        rooms: [7],
+        away: async (id) => {
+          await cell.context.emitter.call({ call: 'emit', to: [id], event: 'mine', args: [1] });
+          await cell.context.emitter.call({ call: 'emit', to: [7], event: 'seven', args: [] });
+        },
+      });
+      assert.deepEqual({ others, recovered }, { others: [['mine', 1], ['seven']], recovered: [true] });
+    },
+  },
+  {
+    group,
+    name: 'in the rooms that servers put it in, but not in another user\'s or role\'s',
+    only: (from, to) => from === 'Node' && to === 'Go',
+    async run(cell) {
+      const rooms = ['club', 'admin', 'advisor', 'user_other', 'solicitud_other'];
+      const { others, recovered } = await travel(cell, [cell.from, stand(cell, cell.to, 1)], {
+        rooms,
+        away: async () => {
+          for (const room of ['admin', 'advisor', 'user_other', 'solicitud_other', 'club']) {
+            await cell.context.emitter.call({ call: 'emit', to: [room], event: 'news', args: [room] });
+          }
+        },
+      });
+      assert.deepEqual({ others, recovered }, { others: [['news', 'club']], recovered: [true] });
     },
   },
 ];

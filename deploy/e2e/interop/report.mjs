@@ -8,7 +8,7 @@ cluster (the README says with which options). Each cell is a test with the real 
 kind makes the call, and official clients of both kinds of server, or the servers themselves, say what came of it. Go's
 servers are [the library's](e2e/interop) on the gateway's adapter and engine, so that each of its calls can be made; in
 *Recovery* they are gateway nodes. *emitter* is who writes what \`@socket.io/redis-streams-emitter\` does: that one
-package could not be fetched, so its format is written by the tests.
+package could not be fetched, so its format is written by the tests. An empty cell is a call that is not there to be made.
 
 `;
 

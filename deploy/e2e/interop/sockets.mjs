@@ -80,6 +80,20 @@ export const sockets = [
   },
   {
     group,
+    name: 'socketsJoin and socketsLeave: `local`',
+    async run(cell) {
+      await cell.call({ call: 'join', to: ['everybody'], rooms: ['here'], local: true });
+      await cell.sends([cell.own], [['news']], () => cell.emit({ to: ['here'] }, 'news'));
+      await cell.call({ call: 'join', to: ['everybody'], rooms: ['here'] });
+      await found(cell, { to: ['here'] }, cell.listeners);
+      await cell.call({ call: 'leave', to: ['everybody'], rooms: ['here'], local: true });
+      await found(cell, { to: ['here'] }, cell.listeners.filter((l) => l !== cell.own));
+      await cell.call({ call: 'leave', to: ['here'], rooms: ['here'] });
+      await found(cell, { to: ['here'] }, []);
+    },
+  },
+  {
+    group,
     name: 'events before and after socketsJoin keep their order',
     emitter: true,
     async run(cell) {

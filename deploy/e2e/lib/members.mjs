@@ -19,7 +19,7 @@ export const ADAPTER = {
   streamName: '{teloo}:log', channelPrefix: '{teloo}', sessionKeyPrefix: '{teloo}:session:', maxLen: 500_000,
 };
 
-const namespaces = ['/', '/custom'];
+const namespaces = ['/', '/custom', /^\/dynamic-\d+$/];
 
 /** A Socket.IO server of Node's. `redis` is its own: it is closed with it. */
 export class NodeMember {
