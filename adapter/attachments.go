@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/teloo/realtime-gateway/streams/jsonscan"
 )
+
+const placeholderKey = "_placeholder"
 
 var errPlaceholder = errors.New("a placeholder without its attachment")
 
@@ -103,19 +106,26 @@ func (f *filler) object(depth int) (any, error) {
 // isPlaceholder errs on the safe side: of a key that is there twice, who reads it takes the last.
 func isPlaceholder(o object) bool {
 	for i, key := range o.keys {
-		if isPlace(key, o.values[i]) {
+		if key == placeholderKey && o.values[i] == true {
 			return true
 		}
 	}
 	return false
 }
 
-// isPlace reports whether a key makes a placeholder of its object.
-func isPlace(key string, value any) bool { return key == placeholderKey && value == true }
-
-// hasPlaceholder tells whether there may be a placeholder within raw JSON.
-func hasPlaceholder(raw json.RawMessage) bool {
-	return bytes.Contains(raw, []byte(placeholderKey)) || bytes.IndexByte(raw, '\\') >= 0 && hasEscapedPlaceholder(raw)
+// hasPlaceholder tells whether a placeholder is within frozen values.
+func hasPlaceholder(v any) bool {
+	switch v := v.(type) {
+	case []any:
+		return slices.ContainsFunc(v, hasPlaceholder)
+	case map[string]any:
+		return hasPlaceholder(sortedObject(v))
+	case object:
+		return isPlaceholder(v) || slices.ContainsFunc(v.values, hasPlaceholder)
+	case json.RawMessage:
+		return bytes.Contains(v, []byte(placeholderKey)) || bytes.IndexByte(v, '\\') >= 0 && hasEscapedPlaceholder(v)
+	}
+	return false
 }
 
 // hasEscapedPlaceholder is for keys that are written with escapes.

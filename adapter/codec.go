@@ -435,8 +435,8 @@ func bodyOf(args []any) (packetBody, error) {
 	switch {
 	case len(w.attachments) > maxAttachments:
 		return packetBody{}, errTooMuchBinary
-	case len(w.attachments) > 0 && w.lookalike:
-		return packetBody{}, errLookalike
+	case len(w.attachments) > 0 && hasPlaceholder(args): // among real ones a client takes any for one
+		return packetBody{}, errPlaceholder
 	}
 	// Marshalled values are UTF-8 by construction, strings within decoded ones were quoted: only valid text gets here.
 	if err := checkEventArray(w.dst); err != nil {

@@ -1,7 +1,6 @@
 package adapter
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -94,8 +93,7 @@ func EncodeEmission(uid string, e Emission) ([]string, error) {
 	}
 	o := options{Rooms: e.Rooms, Except: e.Except}
 	// A client takes any event's last argument for its offset if that is a string. A volatile event has none to follow.
-	last := bytes.TrimRight(body.array[:len(body.array)-1], " \t\r\n")
-	o.Flags.Volatile = e.Volatile && !bytes.HasSuffix(last, []byte{'"'})
+	o.Flags.Volatile = e.Volatile && !endsInText(body.array)
 	data, err := encodeBroadcastData(nsp, o, args, binary, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidBroadcast, err)

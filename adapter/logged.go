@@ -1,6 +1,8 @@
 package adapter
 
 import (
+	"bytes"
+
 	"github.com/redis/go-redis/v9"
 )
 
@@ -26,8 +28,9 @@ func (l *logged) decode(raw *rawEntry) (entry, error) {
 	l.nsp, l.opts = e.nsp, e.opts
 	switch e.kind {
 	case typeBroadcast:
-		// As with Node: what wants an answer or may be lost is not recovered.
-		if !e.opts.Flags.Volatile && e.packet.id == nil {
+		// As with Node: what wants an answer or may be lost is not recovered, unless its client would take its last argument
+		// for the position.
+		if e.packet.id == nil && (!e.opts.Flags.Volatile || endsInText(e.packet.array)) {
 			e.packet.offset = l.id
 		}
 		l.frame = newFrame(e.nsp, e.packet, e.opts.Flags)
@@ -36,6 +39,12 @@ func (l *logged) decode(raw *rawEntry) (entry, error) {
 	default:
 	}
 	return e, nil
+}
+
+// endsInText reports whether a JSON array's last element is a string.
+func endsInText(array []byte) bool {
+	last := bytes.TrimRight(array[:max(len(array)-1, 0)], " \t\r\n")
+	return bytes.HasSuffix(last, []byte{'"'})
 }
 
 // replayed reports whether the entry means something to a client that was away.

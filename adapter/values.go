@@ -25,7 +25,6 @@ var (
 	errJSON    = errors.New("not valid JSON in UTF-8")
 
 	errTooMuchBinary = fmt.Errorf("more than %d attachments", maxAttachments)
-	errLookalike     = errors.New("a value that a client would take for an attachment")
 
 	errNotRooms = errors.New("not a list of rooms")
 )
@@ -94,19 +93,14 @@ func freezeMap(in map[string]any, depth int) (any, bool, error) {
 	return out, binary, nil
 }
 
-const (
-	// maxAttachments is how many binary arguments the stock client's parser takes; with more it closes its connection.
-	maxAttachments = 10
-	placeholderKey = "_placeholder"
-)
+// maxAttachments is how many binary arguments the stock client's parser takes; with more it closes its connection.
+const maxAttachments = 10
 
 // jsonWriter writes frozen values as JSON. Raw JSON is kept byte for byte. Binary goes to attachments, with Socket.IO's
 // placeholder in its place.
 type jsonWriter struct {
 	dst         []byte
 	attachments [][]byte
-	// lookalike says that a value, too, has the form of a placeholder.
-	lookalike bool
 }
 
 func (w *jsonWriter) write(v any, depth int) error {
@@ -117,7 +111,6 @@ func (w *jsonWriter) write(v any, depth int) error {
 	case nil:
 		w.dst = append(w.dst, "null"...)
 	case json.RawMessage:
-		w.lookalike = w.lookalike || hasPlaceholder(v)
 		return w.raw(v)
 	case string:
 		w.dst = appendQuoted(w.dst, v)
@@ -182,7 +175,6 @@ func (w *jsonWriter) object(v object, depth int) error {
 		if i > 0 {
 			w.dst = append(w.dst, ',')
 		}
-		w.lookalike = w.lookalike || isPlace(key, v.values[i])
 		w.dst = append(appendQuoted(w.dst, key), ':')
 		if err := w.write(v.values[i], depth+1); err != nil {
 			return err
