@@ -10,54 +10,53 @@ const binaryKey = "$binary"
 
 // inward makes bytes of what stands for binary in a command.
 func inward(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		if text, ok := v[binaryKey].(string); ok && len(v) == 1 {
-			data, err := base64.StdEncoding.DecodeString(text)
-			if err != nil {
-				return nil
-			}
-			return data
+	return walk(v, func(v any) (any, bool) {
+		fields, _ := v.(map[string]any)
+		text, is := fields[binaryKey].(string)
+		if !is {
+			return nil, false
 		}
-		out := make(map[string]any, len(v))
-		for key, value := range v {
-			out[key] = inward(value)
-		}
-		return out
-	case []any:
-		out := make([]any, len(v))
-		for i, value := range v {
-			out[i] = inward(value)
-		}
-		return out
-	default:
-		return v
-	}
+		data, err := base64.StdEncoding.DecodeString(text)
+		return data, err == nil
+	})
 }
 
 // outward is the opposite of inward.
 func outward(v any) any {
+	return walk(v, func(v any) (any, bool) {
+		switch v := v.(type) {
+		case []byte:
+			return map[string]any{binaryKey: base64.StdEncoding.EncodeToString(v)}, true
+		case types.BufferInterface:
+			return map[string]any{binaryKey: base64.StdEncoding.EncodeToString(v.Bytes())}, true
+		default:
+			return nil, false
+		}
+	})
+}
+
+// walk returns v with what replace knows replaced, at any depth.
+func walk(v any, replace func(any) (any, bool)) any {
+	if other, known := replace(v); known {
+		return other
+	}
 	switch v := v.(type) {
-	case []byte:
-		return map[string]any{binaryKey: base64.StdEncoding.EncodeToString(v)}
-	case types.BufferInterface:
-		return map[string]any{binaryKey: base64.StdEncoding.EncodeToString(v.Bytes())}
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for key, value := range v {
-			out[key] = outward(value)
+			out[key] = walk(value, replace)
 		}
 		return out
 	case []any:
 		out := make([]any, len(v))
 		for i, value := range v {
-			out[i] = outward(value)
+			out[i] = walk(value, replace)
 		}
 		return out
 	case [][]any:
 		out := make([]any, len(v))
 		for i, value := range v {
-			out[i] = outward(value)
+			out[i] = walk(value, replace)
 		}
 		return out
 	default:
