@@ -54,20 +54,27 @@ func TestASessionOfANodeServer(t *testing.T) {
 	}
 }
 
+// fromANodeServer is a client, u, that has received e1 in the room r and is away, as if that had been at a Node server which
+// took it for the user given.
+func fromANodeServer(t *testing.T, c *redis.Client, user string) (*lobby, *visitor) {
+	t.Helper()
+	l := openLobby(t, c.Options().Addr, testConfig("a:1"))
+	v := newVisitor(t, "u", "r")
+	v.mustVisit(l, false)
+	l.tell("r", "e1")
+	v.expect("| e1")
+	v.cut()
+	v.stored(c, func(r record) bool { return r.Closed })
+	text := nodeSessionText(t, map[string]any{
+		"sid": "s", "pid": v.pid, "rooms": []any{"s", "r", "club"}, "data": map[string]any{"user_id": user},
+	})
+	require.NoError(t, c.Set(context.Background(), sessionKey(v), text, time.Minute).Err())
+	return l, v
+}
+
 func TestAClientComesFromANodeServer(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, c *redis.Client) {
-		l := openLobby(t, c.Options().Addr, testConfig("a:1"))
-		v := newVisitor(t, "u", "r")
-		v.mustVisit(l, false)
-		l.tell("r", "e1")
-		v.expect("| e1")
-		v.cut()
-		v.stored(c, func(r record) bool { return r.Closed })
-		// As if all of that had been at a Node server.
-		text := nodeSessionText(t, map[string]any{
-			"sid": "s", "pid": v.pid, "rooms": []any{"s", "r", "club"}, "data": map[string]any{"user_id": "u"},
-		})
-		require.NoError(t, c.Set(context.Background(), "{teloo}:session:"+v.pid, text, time.Minute).Err())
+		l, v := fromANodeServer(t, c, "u")
 		l.tell("r", "e2")
 		l.tell("club", "e3")
 		l.tell("s", "e3a")
@@ -105,17 +112,7 @@ func TestASessionOfANodeServerIsTakenOnceAndAsItIs(t *testing.T) {
 
 func TestANodeServersSessionIsItsUsers(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, c *redis.Client) {
-		l := openLobby(t, c.Options().Addr, testConfig("a:1"))
-		v := newVisitor(t, "u", "r")
-		v.mustVisit(l, false)
-		l.tell("r", "e1")
-		v.expect("| e1")
-		v.cut()
-		v.stored(c, func(r record) bool { return r.Closed })
-		text := nodeSessionText(t, map[string]any{
-			"sid": "s", "pid": v.pid, "rooms": []any{"s", "r"}, "data": map[string]any{"user_id": "somebody"},
-		})
-		require.NoError(t, c.Set(context.Background(), "{teloo}:session:"+v.pid, text, time.Minute).Err())
+		l, v := fromANodeServer(t, c, "somebody")
 		require.ErrorIs(t, v.visit(l), errVisit)
 		v.stored(c, isEnded)
 		v.mustVisit(l, false)

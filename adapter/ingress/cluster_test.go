@@ -102,7 +102,9 @@ func (c *redisCluster) overtake(r *rig, attempt, sent int) (int, uint64) {
 	cfg.Identity = fmt.Sprint("second", attempt)
 	two := r.startOn(c.all, cfg, nil, c.at(1))
 	eventually(r.t, "the next one has the lease", func() bool { return two.Stats().Terms > 0 })
-	for range 60 { // it gets to the subscription before it has come to the end of what others have sent it
+	// It gets to the subscription before it has come to the end of what others have sent it. The sleeps wait for nothing: they
+	// are for how long the server runs, so briefly, and how long it stands still.
+	for range 60 {
 		c.servers[1].Resume()
 		time.Sleep(200 * time.Microsecond)
 		c.servers[1].Pause()

@@ -41,17 +41,7 @@ func FuzzPayload(f *testing.F) {
 	f.Add([]byte("b\n=\x1e1\x1e4after"))
 	f.Add([]byte("4\xff\x1e2"))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		s := &Session{id: "fuzzed", server: r.server}
-		r.server.keep(s)
-		s.alarm.session = s
-		messages := 0
-		_ = s.On("data", func(args ...any) {
-			messages++
-			if text, ok := args[0].(*types.StringBuffer); ok && !utf8.Valid(text.Bytes()) {
-				t.Errorf("%q is not UTF-8", text.Bytes())
-			}
-		})
-		ok := s.receivePayload(payload)
+		s, messages, ok := receiveFuzzed(t, r, payload, false)
 		packets := bytes.Count(payload, []byte{recordSeparator}) + 1
 		if messages > packets {
 			t.Fatalf("%d messages of %d packets", messages, packets)
@@ -61,4 +51,19 @@ func FuzzPayload(f *testing.F) {
 		}
 		s.end(reasonForced, nil)
 	})
+}
+
+// receiveFuzzed has a new session, of an old client or another, receive a payload, and counts the messages in it.
+func receiveFuzzed(t *testing.T, r *rig, payload []byte, old bool) (s *Session, messages int, ok bool) {
+	s = &Session{id: "fuzzed", server: r.server, old: old}
+	r.server.keep(s)
+	s.alarm.session = s
+	_ = s.On("data", func(args ...any) {
+		messages++
+		if text, ok := args[0].(*types.StringBuffer); ok && !utf8.Valid(text.Bytes()) {
+			t.Errorf("%q is not UTF-8", text.Bytes())
+		}
+	})
+	ok = s.receivePayload(payload)
+	return s, messages, ok
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
@@ -308,17 +307,7 @@ func FuzzOldSession(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		s := &Session{id: "fuzzed", server: r.server, old: true}
-		r.server.keep(s)
-		s.alarm.session = s
-		messages := 0
-		_ = s.On("data", func(args ...any) {
-			messages++
-			if text, ok := args[0].(*types.StringBuffer); ok && !utf8.Valid(text.Bytes()) {
-				t.Errorf("%q is not UTF-8", text.Bytes())
-			}
-		})
-		ok := s.receivePayload(payload)
+		s, messages, ok := receiveFuzzed(t, r, payload, true)
 		if messages > len(payload)/3 {
 			t.Fatalf("%d messages of %d bytes", messages, len(payload))
 		}
